@@ -1,0 +1,83 @@
+"""The one place that asks which MindSpore, which device, or which optional package is there."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+from bert_ms.errors import DependencyError, DeviceError
+
+DEVICES = {"cpu": "CPU", "gpu": "GPU", "ascend": "Ascend"}
+SUPPORTED_MINDSPORE = ("2.10",)
+
+
+def require(module: str, *, extra: str | None = None, purpose: str) -> ModuleType:
+    """Import an optional package, or say how to get it.
+
+    Args:
+        module: the module's import name.
+        extra: our extra that installs it, for example "serve"; None if it is to be installed by its own name.
+        purpose: what it is needed for, completing "... is needed to".
+
+    Raises:
+        DependencyError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.split(".")[0]
+        how = f"pip install 'bert-ms[{extra}]'" if extra else f"pip install {package}"
+        raise DependencyError(f"{package} is needed to {purpose}, but cannot be imported ({error}). Run: {how}") from None
+
+
+def mindspore() -> Any:
+    """The mindspore module, its C++ log quietened to errors unless GLOG_v says otherwise."""
+    os.environ.setdefault("GLOG_v", "3")
+    return require("mindspore", purpose="run networks")
+
+
+@lru_cache(maxsize=None)
+def available_devices() -> tuple[str, ...]:
+    """Devices of this machine that MindSpore can use, best first, for example ("ascend", "cpu")."""
+    ms = mindspore()
+    found = [name for name in ("ascend", "gpu") if ms.hal.is_available(DEVICES[name])]
+    return (*found, "cpu")
+
+
+def use_device(device: str = "auto", *, graph_mode: bool = True, threads: int | None = None) -> str:
+    """Set MindSpore's device and mode; called by entry points, never by the library on import.
+
+    Args:
+        device: auto (the best there is), cpu, gpu or ascend.
+        graph_mode: compile networks to graphs; False runs operator by operator.
+        threads: CPU threads of one operator; None leaves MindSpore's choice.
+
+    Returns:
+        The device chosen: cpu, gpu or ascend.
+
+    Raises:
+        DeviceError: the device that was asked for is not there.
+    """
+    ms = mindspore()
+    chosen = available_devices()[0] if device == "auto" else device
+    if chosen not in available_devices():
+        raise DeviceError(
+            f"device '{device}' was asked for, but MindSpore {ms.__version__} finds only "
+            f"{', '.join(available_devices())} here. Use device=auto, or see `bert-ms doctor`."
+        )
+    ms.set_device(DEVICES[chosen])
+    ms.set_context(mode=ms.GRAPH_MODE if graph_mode else ms.PYNATIVE_MODE)
+    if threads is not None and chosen == "cpu":
+        ms.set_cpu_affinity(False)
+        ms.device_context.cpu.op_tuning.threads_num(threads)
+    return chosen
+
+
+def current_device() -> str:
+    """The device that is set: cpu, gpu or ascend."""
+    target = mindspore().get_context("device_target")
+    return {value: key for key, value in DEVICES.items()}[target]

@@ -1,0 +1,133 @@
+"""The records that travel between the rooms, with the one place where column names are written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+INPUT_IDS = "input_ids"
+ATTENTION_MASK = "attention_mask"
+TOKEN_TYPE_IDS = "token_type_ids"
+
+# The argument order of every Cell, dataset, export and request.
+INPUT_NAMES = (INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS)
+
+START_POSITIONS = "start_positions"
+END_POSITIONS = "end_positions"
+IGNORE_INDEX = -100
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A gold answer: its text, with the code point offset in the context where it starts."""
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True)
+class QuestionExample:
+    """One question on one passage, as SQuAD has it.
+
+    Attributes:
+        id: unique within a data set.
+        question: the question's text, as given.
+        context: the passage, as given; all offsets count its Unicode code points.
+        answers: gold answers; empty when the question has none or when they are not known.
+        is_impossible: the data set says that the passage has no answer (SQuAD v2.0).
+        title: of the article, for reports.
+    """
+
+    id: str
+    question: str
+    context: str
+    answers: tuple[Answer, ...] = ()
+    is_impossible: bool = False
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A tokenised text or pair, or one window of it; every list has one entry a token.
+
+    Attributes:
+        input_ids: vocabulary ids, special tokens included.
+        attention_mask: 1 for a token, 0 for padding.
+        token_type_ids: 0 for the first text, 1 for the second.
+        offsets: (start, end) in code points of the original text; (0, 0) for special tokens.
+        sequence_ids: 0 or 1 for the text that the token came from, None for special tokens.
+    """
+
+    input_ids: list[int]
+    attention_mask: list[int]
+    token_type_ids: list[int]
+    offsets: list[tuple[int, int]]
+    sequence_ids: list[int | None]
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+@dataclass(frozen=True)
+class Features:
+    """A tokenised data set as ragged arrays: no padding is stored, a loader pads each batch to its bucket.
+
+    Row i is `[row_splits[i]:row_splits[i + 1]]` of every flat array.
+
+    Attributes:
+        input_ids: int32 [T], all rows one after the other.
+        token_type_ids: int32 [T].
+        row_splits: int64 [rows + 1], starting with 0 and ending with T.
+        labels: int32 or float32 arrays by column name, each [rows] (one label a row) or [T] (one a token).
+        example_index: int32 [rows], which example a row (a window, say) was made from.
+        offsets: int32 [T, 2], code points of the original text; (0, 0) where `in_context` is 0. None when not kept.
+        in_context: int8 [T], 1 for tokens that an answer may start or end at. None when not kept.
+        meta: small facts needed to read them again (arguments, counts, fingerprints), JSON values only.
+    """
+
+    input_ids: np.ndarray
+    token_type_ids: np.ndarray
+    row_splits: np.ndarray
+    labels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    example_index: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+    in_context: np.ndarray | None = None
+    meta: Mapping[str, object] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.row_splits) - 1
+
+    def lengths(self) -> np.ndarray:
+        """Number of tokens of each row, int64 [rows]."""
+        return np.diff(self.row_splits)
+
+
+@dataclass(frozen=True)
+class AnswerCandidate:
+    """A span that may answer a question, with its probability among the candidates of that question."""
+
+    text: str
+    start: int
+    end: int
+    probability: float
+    start_logit: float
+    end_logit: float
+
+
+@dataclass(frozen=True)
+class QuestionPrediction:
+    """What the network answers to one question.
+
+    Attributes:
+        id: the example's.
+        text: the answer chosen; empty for "no answer".
+        candidates: the n best, best first (the empty answer among them for v2.0 data).
+        null_score_diff: score of no answer minus the best span's; None for v1.1 data.
+    """
+
+    id: str
+    text: str
+    candidates: tuple[AnswerCandidate, ...]
+    null_score_diff: float | None = None
