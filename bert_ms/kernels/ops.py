@@ -1,0 +1,208 @@
+"""The operators that the networks are built from: native on a CPU where that is possible, plain MindSpore elsewhere.
+
+All are parameterless Cells: weights come as arguments, so that checkpoint names stay the network's own.
+Whether the native form is used is decided when the Cell is built (see `bert_ms.kernels.enabled`) and, in it, by the
+dtype: only float32 is native. Dropout acts in training mode only (`set_train`).
+"""
+
+from __future__ import annotations
+
+from mindspore import Tensor, nn
+
+from bert_ms.kernels import twins
+
+
+class Activation(nn.Cell):
+    """An activation function: gelu (erf form), gelu_tanh, fast_gelu, relu, silu, tanh, sigmoid, mish.
+
+    Raises:
+        ConfigError: there is no activation of that name.
+    """
+
+    def __init__(self, name: str):
+        super().__init__(auto_prefix=False)
+        self.twin = twins.activation(name)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Args: x of any shape. Returns: the same shape and dtype."""
+        return self.twin(x)
+
+
+class BiasActivation(nn.Cell):
+    """activation(x + bias), for the names of `Activation`."""
+
+    def __init__(self, name: str):
+        super().__init__(auto_prefix=False)
+        self.twin = twins.BiasActivation(name)
+
+    def construct(self, x: Tensor, bias: Tensor) -> Tensor:
+        """Args: x [..., H]; bias [H]. Returns: [..., H]."""
+        return self.twin(x, bias)
+
+
+class Linear(nn.Cell):
+    """activation(x weight^T + bias): the dense layer, its bias and its activation in one operator.
+
+    Args:
+        name: an activation of `Activation`, or identity.
+    """
+
+    def __init__(self, name: str = "identity"):
+        super().__init__(auto_prefix=False)
+        self.twin = twins.Linear(name)
+
+    def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Args: x [..., I]; weight [O, I]; bias [O]. Returns: [..., O]."""
+        return self.twin(x, weight, bias)
+
+
+class QueryKeyValue(nn.Cell):
+    """Three dense layers of one input, whose preparation they share."""
+
+    def __init__(self) -> None:
+        super().__init__(auto_prefix=False)
+        self.twin = twins.QueryKeyValue()
+
+    def construct(
+        self, x: Tensor, wq: Tensor, bq: Tensor, wk: Tensor, bk: Tensor, wv: Tensor, bv: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Args: x [..., H]; each weight [O, H], bias [O]. Returns: query, key, value, each [..., O]."""
+        return self.twin(x, wq, bq, wk, bk, wv, bv)
+
+
+class LayerNormOp(nn.Cell):
+    """LayerNorm over the last axis, computed in float32. Source: Ba, Kiros and Hinton 2016.
+
+    Args:
+        eps: added to the variance.
+    """
+
+    def __init__(self, eps: float):
+        super().__init__(auto_prefix=False)
+        self.twin = twins.LayerNorm(eps)
+
+    def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Args: x [..., H]; weight, bias [H]. Returns: [..., H] in x's dtype."""
+        return self.twin(x, weight, bias)
+
+
+class ResidualLayerNorm(nn.Cell):
+    """LayerNorm(x + residual).
+
+    Args:
+        eps: added to the variance.
+    """
+
+    def __init__(self, eps: float):
+        super().__init__(auto_prefix=False)
+        self.twin = twins.LayerNorm(eps)
+
+    def construct(self, x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Args: x, residual [..., H]; weight, bias [H]. Returns: [..., H] in x's dtype."""
+        return self.twin(x + residual, weight, bias)
+
+
+class Dropout(nn.Cell):
+    """Dropout whose mask is a pure function of (seed, step, site, element index).
+
+    Args:
+        p: probability of dropping an element, in [0, 1).
+        site: number of this dropout in the network; every site needs its own.
+    """
+
+    def __init__(self, p: float, site: int):
+        super().__init__(auto_prefix=False)
+        self.twin = twins.Dropout(p, site)
+
+    def construct(self, x: Tensor, dropout_key: Tensor | None = None) -> Tensor:
+        """Args: x of any shape; dropout_key int32 [2] = (seed, step), or None for MindSpore's own generator.
+
+        Returns: x in evaluation; in training, x with dropped elements 0 and kept ones divided by 1 - p.
+        """
+        return self.twin(x, dropout_key)
+
+
+class DropoutResidualLayerNorm(nn.Cell):
+    """LayerNorm(dropout(x) + residual): what follows each block of a layer.
+
+    Args:
+        eps: added to the variance.
+        p: probability of dropping an element of x, in [0, 1).
+        site: number of this dropout in the network.
+    """
+
+    def __init__(self, eps: float, p: float, site: int):
+        super().__init__(auto_prefix=False)
+        self.twin_dropout = twins.Dropout(p, site)
+        self.twin = twins.LayerNorm(eps)
+
+    def construct(
+        self, x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, dropout_key: Tensor | None = None
+    ) -> Tensor:
+        """Args: x, residual [..., H]; weight, bias [H]; dropout_key as in `Dropout`. Returns: [..., H]."""
+        return self.twin(self.twin_dropout(x, dropout_key) + residual, weight, bias)
+
+
+class BiasDropoutResidualLayerNorm(nn.Cell):
+    """LayerNorm(dropout(x + dense_bias) + residual), for a matrix product whose bias is still to be added.
+
+    Args:
+        eps: added to the variance.
+        p: probability of dropping an element, in [0, 1).
+        site: number of this dropout in the network.
+    """
+
+    def __init__(self, eps: float, p: float, site: int):
+        super().__init__(auto_prefix=False)
+        self.rest = DropoutResidualLayerNorm(eps, p, site)
+
+    def construct(
+        self,
+        x: Tensor,
+        dense_bias: Tensor,
+        residual: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        dropout_key: Tensor | None = None,
+    ) -> Tensor:
+        """Args: x, residual [..., H]; dense_bias, weight, bias [H]; dropout_key as in `Dropout`. Returns: [..., H]."""
+        return self.rest(x + dense_bias, residual, weight, bias, dropout_key)
+
+
+class Attention(nn.Cell):
+    """Scaled dot-product attention with padding mask, float32 softmax and dropout of probabilities.
+
+    A row whose keys are all masked attends to all of them equally, as in Hugging Face's models.
+
+    Args:
+        num_heads: heads N; they lie side by side in the last axis, each D = H / N wide.
+        dropout_p: probability of dropping an attention probability, in [0, 1).
+        site: number of this dropout in the network.
+        scale: factor of the scores; None is 1 / sqrt(D).
+    """
+
+    def __init__(self, num_heads: int, dropout_p: float = 0.0, site: int = 0, scale: float | None = None):
+        super().__init__(auto_prefix=False)
+        self.twin = twins.Attention(num_heads, dropout_p, site, scale)
+
+    def construct(
+        self,
+        query_BSH: Tensor,
+        key_BTH: Tensor,
+        value_BTH: Tensor,
+        attention_mask_BT: Tensor,
+        dropout_key: Tensor | None = None,
+    ) -> Tensor:
+        """Attend.
+
+        Args:
+            query_BSH: [B, S, H].
+            key_BTH: [B, T, H].
+            value_BTH: [B, T, H].
+            attention_mask_BT: int32 [B, T], 1 for keys to look at and 0 for padding; or float32, added to the scores.
+            dropout_key: int32 [2] = (seed, step), or None for MindSpore's own generator.
+
+        Returns:
+            Context [B, S, H].
+        """
+        return self.twin(query_BSH, key_BTH, value_BTH, attention_mask_BT, dropout_key)
