@@ -1,0 +1,1 @@
+"""Tests of bert_ms, in the shape of the package."""
