@@ -1,1 +1,1 @@
-"""Filled by its room."""
+"""Scores of predictions; plain Python and numpy, no MindSpore."""
