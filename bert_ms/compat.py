@@ -81,3 +81,12 @@ def current_device() -> str:
     """The device that is set: cpu, gpu or ascend."""
     target = mindspore().get_context("device_target")
     return {value: key for key, value in DEVICES.items()}[target]
+
+
+def flash_attention() -> Any | None:
+    """MindSpore's fused attention function where the device has it (Ascend), else None.
+
+    Source: MindSpore documentation, `mindspore.ops.flash_attention_score` (Ascend only, half precision).
+    """
+    ms = mindspore()
+    return getattr(ms.ops, "flash_attention_score", None) if current_device() == "ascend" else None

@@ -89,8 +89,6 @@ def translate(values: Mapping[str, Any], *, known: Iterable[str]) -> tuple[dict[
         fields["task"] = ARCHITECTURES.get(str(architectures[0]))
     if fields.get("position_embedding_type") is None:
         fields.pop("position_embedding_type", None)
-    if fields.get("pad_token_id", 0) is None:
-        fields.pop("pad_token_id")
     {"zoo": _from_zoo, "google": _from_google, "hugging-face": _from_hugging_face}[dialect](values, fields)
     return fields, problems
 
@@ -108,6 +106,7 @@ def _from_zoo(values: Mapping[str, Any], fields: dict[str, Any]) -> None:
         fields.setdefault("relative_position", "learned")
         fields.setdefault("max_relative_position", _ZOO_MAX_RELATIVE_POSITION)
     fields.setdefault("layer_norm_eps", _ZOO_LAYER_NORM_EPS)
+    fields.setdefault("pad_token_id", None)
     if fields.get("hidden_act", "gelu") == "gelu":
         fields["hidden_act"] = "gelu_tanh"
 
@@ -115,6 +114,7 @@ def _from_zoo(values: Mapping[str, Any], fields: dict[str, Any]) -> None:
 def _from_google(values: Mapping[str, Any], fields: dict[str, Any]) -> None:
     if values.get("use_relative_position"):
         fields.setdefault("relative_position", "sinusoid")
+    fields.setdefault("pad_token_id", None)
     if values.get("hidden_act") == "gelu":
         fields["hidden_act"] = "gelu_tanh"
 

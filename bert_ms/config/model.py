@@ -49,7 +49,8 @@ class BertConfig:
         type_vocab_size: rows of the token type table.
         initializer_range: standard deviation of the truncated normal that weights start from.
         layer_norm_eps: epsilon of every LayerNorm.
-        pad_token_id: id of padding; its row of the word table gets no gradient.
+        pad_token_id: id of padding, whose row of the word table gets no gradient (Hugging Face); None lets it learn
+            like any other (google-research, model zoo).
         position_embedding_type: absolute, or Hugging Face's relative_key and relative_key_query.
         relative_position: NEZHA's relative positions: none, learned (model zoo) or sinusoid (huawei-noah, Hugging Face).
         max_relative_position: distances are clipped to this (NEZHA only).
@@ -76,7 +77,7 @@ class BertConfig:
     type_vocab_size: int = 2
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
-    pad_token_id: int = 0
+    pad_token_id: int | None = 0
     position_embedding_type: str = "absolute"
     relative_position: str = "none"
     max_relative_position: int = 64
@@ -198,7 +199,7 @@ def _read_mapping(file: Path) -> Mapping[str, Any]:
 
 _INTEGERS = {
     "vocab_size": 1, "hidden_size": 1, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 1,
-    "max_position_embeddings": 1, "type_vocab_size": 1, "pad_token_id": 0, "max_relative_position": 1,
+    "max_position_embeddings": 1, "type_vocab_size": 1, "max_relative_position": 1,
 }  # fmt: skip
 _PROBABILITIES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 _POSITIVE = ("initializer_range", "layer_norm_eps")
@@ -221,7 +222,7 @@ def _type_problem(name: str, value: Any) -> str | None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if name in _INTEGERS:
         return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
-    if name == "num_labels":
+    if name in ("num_labels", "pad_token_id"):
         return None if value is None or (isinstance(value, int) and not isinstance(value, bool)) else "a whole number"
     if name in _BOOLEANS:
         return None if isinstance(value, bool) else "true or false"
@@ -259,7 +260,7 @@ def _relation_problems(config: BertConfig):
         low, high = hidden // heads * heads, (hidden // heads + 1) * heads
         choice = f"{low} or {high}" if low else str(high)
         yield f"hidden_size {hidden} is not divisible by num_attention_heads {heads}: choose {choice}."
-    if config.pad_token_id >= config.vocab_size > 0:
+    if config.pad_token_id is not None and not 0 <= config.pad_token_id < config.vocab_size:
         yield f"pad_token_id {config.pad_token_id} is outside the vocabulary of {config.vocab_size} entries."
     for name, value, choices in (
         ("hidden_act", config.hidden_act, ACTIVATIONS),

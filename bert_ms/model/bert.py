@@ -1,0 +1,105 @@
+"""The encoder as a whole: embeddings, layers, pooler."""
+
+from __future__ import annotations
+
+import mindspore as ms
+from mindspore import Tensor, nn, ops
+
+from bert_ms.config import BertConfig
+from bert_ms.errors import ConfigError, unknown
+from bert_ms.kernels.ops import Activation
+from bert_ms.model.embeddings import Embeddings
+from bert_ms.model.encoder import SITES_PER_LAYER, Encoder
+from bert_ms.model.layers import DTYPES, Dense
+
+EXTRA_OUTPUTS = ("hidden_states", "attentions")
+
+
+class Pooler(nn.Cell):
+    """tanh(Dense(hidden state of the first token)): [B, S, H] -> [B, H]."""
+
+    def __init__(self, config: BertConfig, *, dtype: ms.dtype = ms.float32):
+        super().__init__()
+        self.dense = Dense(config.hidden_size, config.hidden_size, std=config.initializer_range, dtype=dtype)
+        self.activate = Activation("tanh")
+
+    def construct(self, hidden_BSH: Tensor) -> Tensor:
+        return self.activate(self.dense(hidden_BSH[:, 0]))
+
+
+class BertModel(nn.Cell):
+    """BERT or NEZHA without a head.
+
+    Args:
+        config: the architecture.
+        dtype: "float32", "float16" or "bfloat16", of matrix products and hidden states; parameters, LayerNorm and
+            softmax are float32.
+
+    Attributes:
+        config: as given.
+        next_site: the first dropout number that a head may use.
+    """
+
+    def __init__(self, config: BertConfig, *, dtype: str = "float32"):
+        super().__init__()
+        if dtype not in DTYPES:
+            raise ConfigError(unknown("dtype", dtype, DTYPES))
+        self.config, self.dtype_name = config, dtype
+        self.next_site = 1 + SITES_PER_LAYER * config.num_hidden_layers
+        self.embeddings = Embeddings(config, site=0, dtype=DTYPES[dtype])
+        self.encoder = Encoder(config, first_site=1, dtype=DTYPES[dtype])
+        self.has_pooler = config.add_pooler
+        if self.has_pooler:
+            self.pooler = Pooler(config, dtype=DTYPES[dtype])
+        self.has_hidden_states = False
+        self.has_attentions = False
+
+    def set_outputs(self, *names: str) -> BertModel:
+        """Choose what `construct` returns after the pooled output; compiled graphs are made anew.
+
+        Args:
+            names: of "hidden_states" (L + 1 tensors [B, S, H]) and "attentions" (L tensors [B, N, S, T]).
+        """
+        for name in names:
+            if name not in EXTRA_OUTPUTS:
+                raise ConfigError(unknown("output", name, EXTRA_OUTPUTS))
+        self.has_hidden_states, self.has_attentions = "hidden_states" in names, "attentions" in names
+        for layer in self.encoder.layers:
+            layer.attention.has_probs = self.has_attentions
+        self.compile_cache.clear()
+        return self
+
+    def construct(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        dropout_key: Tensor | None = None,
+    ) -> tuple:
+        """Vectors of each token and of the whole.
+
+        Args:
+            input_ids: int32 [B, S].
+            attention_mask: int32 [B, S] (or [B, S, S], one mask a query), 1 for tokens, 0 for padding; None for all 1.
+            token_type_ids: int32 [B, S]; None for all 0.
+            dropout_key: int32 [2], (seed, step) that dropout masks are derived from in training; None leaves them to
+                MindSpore's generator.
+
+        Returns:
+            last_hidden_state [B, S, H]; pooled_output [B, H], if the network has a pooler; then a tuple for each
+            output chosen by `set_outputs`.
+        """
+        if attention_mask is None:
+            attention_mask = ops.ones_like(input_ids)
+        if token_type_ids is None:
+            token_type_ids = ops.zeros_like(input_ids)
+        embedded_BSH = self.embeddings(input_ids, token_type_ids, dropout_key)
+        hidden_BSH, hidden_states, attentions = self.encoder(embedded_BSH, attention_mask, dropout_key)
+        outputs = (hidden_BSH,)
+        if self.has_pooler:
+            outputs = (*outputs, self.pooler(hidden_BSH))
+        if self.has_hidden_states:
+            outputs = (*outputs, hidden_states)
+        if self.has_attentions:
+            outputs = (*outputs, attentions)
+        return outputs

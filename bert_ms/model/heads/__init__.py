@@ -1,0 +1,1 @@
+"""Task heads; each takes an encoder, none builds one."""
