@@ -28,7 +28,8 @@ class GeluTanh(nn.Cell):
     """The tanh approximation of GELU. Source: Hendrycks and Gimpel 2016, section 2."""
 
     def construct(self, x: Tensor) -> Tensor:
-        return x * 0.5 * (1.0 + ops.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
+        # (1 + tanh(u)) / 2 = sigmoid(2 u), and MindSpore's CPU tanh is only good to 1e-4, its sigmoid to 1e-6.
+        return x * ops.sigmoid(math.sqrt(8.0 / math.pi) * (x + 0.044715 * x * x * x))
 
 
 class FastGelu(nn.Cell):
@@ -52,6 +53,13 @@ class Mish(nn.Cell):
         return x * ops.tanh(ops.relu(x) + ops.log1p(ops.exp(-ops.abs(x))))
 
 
+class Tanh(nn.Cell):
+    """tanh(x) by way of the sigmoid: MindSpore's own tanh on CPU is only good to 1e-4."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        return 2.0 * ops.sigmoid(2.0 * x) - 1.0
+
+
 class Identity(nn.Cell):
     """x."""
 
@@ -65,7 +73,7 @@ ACTIVATIONS = {
     "fast_gelu": FastGelu,
     "relu": nn.ReLU,
     "silu": Silu,
-    "tanh": nn.Tanh,
+    "tanh": Tanh,
     "sigmoid": nn.Sigmoid,
     "mish": Mish,
     "identity": Identity,
