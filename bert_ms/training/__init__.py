@@ -1,1 +1,1 @@
-"""Filled by its room."""
+"""The train loop: one step for every task, its optimisers and schedules, resumable state, the run's progress."""

@@ -1,0 +1,216 @@
+"""AdamW, Lamb and Momentum as Cells, whose changing numbers come from the host with every update."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from bert_ms.config.run import OptimizerConfig
+from bert_ms.errors import ConfigError, unknown
+from bert_ms.training.groups import ParameterGroup
+
+MAX_TRUST_RATIO = 10.0
+
+
+class Optimizer(nn.Cell):
+    """What every optimiser has: parameters in groups, slots beside them, numbers from the host.
+
+    Learning rate, bias correction and weight decay are computed on the host in float64 by `numbers` and enter the graph
+    as one float32 tensor. So a resumed run gets exactly the same numbers, and a changed rate never compiles anew.
+
+    Args:
+        parameters: all that learn, by name.
+        groups: from `parameter_groups`; together they hold each of `parameters` once.
+        config: the optimiser's constants.
+
+    Attributes:
+        parameters: in the order in which gradients must come.
+        slots: by slot name, Parameters as `parameters` has them.
+    """
+
+    slot_names: tuple[str, ...] = ()
+
+    def __init__(self, parameters: dict[str, Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
+        super().__init__(auto_prefix=False)
+        self.config = config
+        self.groups = tuple(groups)
+        ordered = [parameters[name] for group in groups for name in group.names]
+        if len({id(p) for p in ordered}) != len(ordered):
+            raise ConfigError("parameter groups overlap: each parameter can be in one group only.")
+        self.parameters = ParameterTuple(ordered)
+        self.names = tuple(name for group in groups for name in group.names)
+        self.slots = {slot: self.parameters.clone(slot, "zeros") for slot in self.slot_names}
+        sizes = np.cumsum([0, *(len(group.names) for group in groups)]).tolist()
+        self.ranges = tuple(zip(sizes[:-1], sizes[1:], strict=True))
+
+    def numbers(self, learning_rate: float, update: int) -> np.ndarray:
+        """What `construct` needs to know about this update.
+
+        Args:
+            learning_rate: of the schedule, before the groups' factors.
+            update: 1 for the first update that changes weights, and so on; skipped steps do not count.
+
+        Returns:
+            float32 [K].
+        """
+        raise NotImplementedError
+
+    def construct(self, numbers: Tensor, factor: Tensor, *gradients: Tensor) -> Tensor:
+        """Change the parameters.
+
+        Args:
+            numbers: float32 [K] from `numbers`.
+            factor: float32 scalar that every gradient is multiplied by (clipping and unscaling).
+            gradients: one for each of `parameters`, in their order.
+
+        Returns:
+            A tensor that depends on all updates.
+        """
+        raise NotImplementedError
+
+    def _decay(self, group: ParameterGroup) -> float:
+        return self.config.weight_decay if group.has_decay else 0.0
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay, by MindSpore's fused operator on every device.
+
+    That operator, `m/(sqrt(v) + eps) + decay * p` times a rate, knows no bias correction. With rate `lr * c2 / c1`, eps
+    `eps * c2` and decay `decay * c1 / c2`, where `c1 = 1 - beta1**t` and `c2 = sqrt(1 - beta2**t)`, it computes exactly
+    the corrected update.
+
+    Source: Loshchilov and Hutter 2019, algorithm 2; without bias correction, google-research/bert optimization.py.
+    """
+
+    slot_names = ("adam_m", "adam_v")
+
+    def __init__(self, parameters: dict[str, Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
+        super().__init__(parameters, groups, config)
+        # What the operator computes with: the difference of 1 - beta2 to float64 is far above rounding.
+        self.beta1, self.beta2 = (float(np.float32(beta)) for beta in config.betas)
+        self.m, self.v = self.slots["adam_m"], self.slots["adam_v"]
+        self.update = ops.AdamWeightDecay()
+
+    def numbers(self, learning_rate: float, update: int) -> np.ndarray:
+        correction1, correction2 = 1.0, 1.0
+        if self.config.bias_correction:
+            correction1, correction2 = 1 - self.beta1**update, np.sqrt(1 - self.beta2**update)
+        ratio = correction2 / correction1
+        rates = [learning_rate * ratio * group.factor for group in self.groups]
+        decays = [self._decay(group) / ratio for group in self.groups]
+        return np.asarray([self.config.eps * correction2, *rates, *decays], np.float32)
+
+    def construct(self, numbers: Tensor, factor: Tensor, *gradients: Tensor) -> Tensor:
+        count = len(self.ranges)
+        done = ()
+        for g in range(count):
+            rate, decay = numbers[1 + g], numbers[1 + count + g]
+            for i in range(self.ranges[g][0], self.ranges[g][1]):
+                done += (
+                    self.update(
+                        self.parameters[i], self.m[i], self.v[i], rate, self.beta1, self.beta2, numbers[0], decay,
+                        gradients[i] * factor,
+                    ),
+                )  # fmt: skip
+        return ops.depend(factor, done)
+
+
+class Lamb(Optimizer):
+    """Adam's update, scaled for each parameter by the ratio of the weights' norm to the update's.
+
+    The ratio is clipped to [0, 10] and is 1 where either norm is 0. LayerNorm weights and biases, which have no weight
+    decay, are not scaled.
+
+    Source: You et al. 2020, algorithm 2; the clipping and what is left out, huawei-noah NEZHA's pretraining.
+    """
+
+    slot_names = ("lamb_m", "lamb_v")
+
+    def __init__(self, parameters: dict[str, Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
+        super().__init__(parameters, groups, config)
+        self.beta1, self.beta2 = (float(np.float32(beta)) for beta in config.betas)
+        self.one_minus_beta1, self.one_minus_beta2 = 1 - self.beta1, 1 - self.beta2
+        self.m, self.v = self.slots["lamb_m"], self.slots["lamb_v"]
+        self.total, self.assign, self.sqrt = ops.ReduceSum(), ops.Assign(), ops.Sqrt()
+        self.minimum, self.select = ops.Minimum(), ops.Select()
+        self.one = Tensor(1.0, ms.float32)
+
+    def numbers(self, learning_rate: float, update: int) -> np.ndarray:
+        correction1, correction2 = 1.0, 1.0
+        if self.config.bias_correction:
+            correction1, correction2 = 1 - self.beta1**update, np.sqrt(1 - self.beta2**update)
+        rates = [learning_rate * group.factor for group in self.groups]
+        decays = [self._decay(group) for group in self.groups]
+        fixed = [0.0 if group.has_decay else 1.0 for group in self.groups]
+        return np.asarray([self.config.eps, 1 / correction1, 1 / correction2, *rates, *decays, *fixed], np.float32)
+
+    def construct(self, numbers: Tensor, factor: Tensor, *gradients: Tensor) -> Tensor:
+        count = len(self.ranges)
+        done = ()
+        for g in range(count):
+            rate, decay, is_fixed = numbers[3 + g], numbers[3 + count + g], numbers[3 + 2 * count + g] > 0
+            for i in range(self.ranges[g][0], self.ranges[g][1]):
+                p, gradient = self.parameters[i], gradients[i] * factor
+                m = self.m[i] * self.beta1 + gradient * self.one_minus_beta1
+                v = self.v[i] * self.beta2 + gradient * gradient * self.one_minus_beta2
+                update = m * numbers[1] / (self.sqrt(v) * numbers[2] + numbers[0]) + p * decay
+                ratio = self.select(is_fixed, self.one, self.trust_ratio(p, update))
+                done += (self.assign(self.m[i], m), self.assign(self.v[i], v), self.assign(p, p - update * (rate * ratio)))
+        return ops.depend(factor, done)
+
+    def trust_ratio(self, weight: Tensor, update: Tensor) -> Tensor:
+        """Norm of the weight through norm of the update, at most 10; 1 where either is 0."""
+        weight_norm = self.sqrt(self.total(weight * weight))
+        update_norm = self.sqrt(self.total(update * update))
+        has_both = weight_norm * update_norm > 0
+        ratio = weight_norm / self.select(has_both, update_norm, self.one)
+        return self.select(has_both, self.minimum(ratio, MAX_TRUST_RATIO), self.one)
+
+
+class Momentum(Optimizer):
+    """Stochastic gradient descent with momentum; weight decay is added to the gradient.
+
+    Source: Sutskever et al. 2013, in the form `v = momentum * v + g; p = p - lr * v`.
+    """
+
+    slot_names = ("moments",)
+
+    def __init__(self, parameters: dict[str, Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
+        super().__init__(parameters, groups, config)
+        self.momentum = config.momentum
+        self.v = self.slots["moments"]
+        self.assign = ops.Assign()
+
+    def numbers(self, learning_rate: float, update: int) -> np.ndarray:
+        rates = [learning_rate * group.factor for group in self.groups]
+        return np.asarray([*rates, *(self._decay(group) for group in self.groups)], np.float32)
+
+    def construct(self, numbers: Tensor, factor: Tensor, *gradients: Tensor) -> Tensor:
+        count = len(self.ranges)
+        done = ()
+        for g in range(count):
+            rate, decay = numbers[g], numbers[count + g]
+            for i in range(self.ranges[g][0], self.ranges[g][1]):
+                p = self.parameters[i]
+                v = self.v[i] * self.momentum + gradients[i] * factor + p * decay
+                done += (self.assign(self.v[i], v), self.assign(p, p - v * rate))
+        return ops.depend(factor, done)
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "lamb": Lamb, "momentum": Momentum}
+
+
+def build_optimizer(
+    parameters: dict[str, Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig
+) -> Optimizer:
+    """The optimiser that `config.name` asks for.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if config.name not in OPTIMIZERS:
+        raise ConfigError(unknown("optimizer", config.name, OPTIMIZERS))
+    return OPTIMIZERS[config.name](parameters, groups, config)

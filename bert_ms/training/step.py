@@ -1,0 +1,123 @@
+"""One optimiser step for every task: forward, gradients, reduce, unscale, check, clip, update, all in one graph."""
+
+from __future__ import annotations
+
+import mindspore as ms
+from mindspore import ParameterTuple, Tensor, nn, ops
+
+from bert_ms.training.optimizers import Optimizer
+
+
+class TrainStep(nn.Cell):
+    """A micro-batch's loss and gradients and, with the last one of an update, the update itself.
+
+    Gradients of `accumulate` micro-batches are averaged, summed over devices, unscaled, clipped by their global norm and
+    given to the optimiser. The norm also tells whether they are finite: with a loss scale, a step whose norm is not
+    changes nothing. Without one there is no check in the graph; the host must look at the norm.
+
+    Args:
+        network: (*batch[, dropout_key]) -> float32 scalar loss.
+        optimizer: whose `parameters` learn.
+        max_grad_norm: global norm that gradients are clipped to; None does not clip.
+        accumulate: micro-batches of one update.
+        has_scale: multiply the loss by a scale and skip updates that overflow.
+        has_dropout_key: give the network the key as its last argument.
+        reducer: averages gradients over devices; None for one device.
+
+    Source: clipping by global norm, Pascanu et al. 2013, in the form of tf.clip_by_global_norm.
+    """
+
+    def __init__(
+        self,
+        network: nn.Cell,
+        optimizer: Optimizer,
+        *,
+        max_grad_norm: float | None = 1.0,
+        accumulate: int = 1,
+        has_scale: bool = False,
+        has_dropout_key: bool = True,
+        reducer: nn.Cell | None = None,
+    ):
+        super().__init__(auto_prefix=False)  # else wrapping would rename the network's parameters
+        self.network, self.optimizer, self.reducer = network, optimizer, reducer
+        self.max_grad_norm, self.accumulate = max_grad_norm, accumulate
+        self.has_scale, self.has_dropout_key = has_scale, has_dropout_key
+        # With groups, trainable_params() has another order than the optimiser.
+        self.value_and_grad = ms.value_and_grad(self.scaled_loss, None, optimizer.parameters, has_aux=True)
+        self.count = len(optimizer.parameters)
+        self.sums = optimizer.parameters.clone("accumulated", "zeros") if accumulate > 1 else ParameterTuple(())
+        self.add, self.assign, self.zeros = ops.AssignAdd(), ops.Assign(), ops.ZerosLike()
+        self.reshape, self.product, self.sqrt = ops.Reshape(), ops.MatMul(transpose_b=True), ops.Sqrt()
+        self.maximum, self.is_finite = ops.Maximum(), ops.IsFinite()
+        self.true = Tensor(True)
+
+    def construct(
+        self, is_last: Tensor, dropout_key: Tensor, scale: Tensor, numbers: Tensor, *batch: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One micro-batch.
+
+        Args:
+            is_last: bool scalar, whether this micro-batch ends an update; always true when `accumulate` is 1.
+            dropout_key: int32 [2] = (seed, micro-step).
+            scale: float32 scalar, the loss scale.
+            numbers: float32 [K] from the optimiser's `numbers`.
+            batch: int32 or float32 [B, ...]: inputs and labels.
+
+        Returns:
+            loss: float32 scalar, of this micro-batch, unscaled.
+            grad_norm: float32 scalar, global norm before clipping; 0 for a micro-batch that is not the last.
+            applied: bool scalar, false when the update was skipped because gradients were not finite.
+        """
+        (_, loss), gradients = self.value_and_grad(scale, dropout_key, *batch)
+        if self.accumulate == 1:
+            norm, applied = self.apply(scale, numbers, gradients)
+            return loss, norm, applied
+        loss = ops.depend(loss, self.accumulated(gradients))
+        norm, applied = ops.zeros_like(loss), self.true
+        if is_last:
+            norm, applied = self.apply(scale, numbers, self.sums)
+            norm = ops.depend(norm, self.clear(norm, applied))
+        return loss, norm, applied
+
+    def scaled_loss(self, scale: Tensor, dropout_key: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss that is differentiated, and the one that is reported."""
+        loss = self.network(*batch, dropout_key) if self.has_dropout_key else self.network(*batch)
+        return (loss * scale, loss) if self.has_scale else (loss, loss)
+
+    def apply(self, scale: Tensor, numbers: Tensor, gradients: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Reduce, measure, clip, update."""
+        if self.reducer is not None:
+            gradients = self.reducer(gradients)
+        factor = 1.0 / scale / self.accumulate
+        norm = self.global_norm(gradients) * factor
+        if self.max_grad_norm is not None:
+            factor = factor * (self.max_grad_norm / self.maximum(norm, self.max_grad_norm))
+        if not self.has_scale:
+            return ops.depend(norm, self.optimizer(numbers, factor, *gradients)), self.true
+        applied = self.is_finite(norm)
+        if applied:
+            norm = ops.depend(norm, self.optimizer(numbers, factor, *gradients))
+        return norm, applied
+
+    def global_norm(self, gradients: tuple[Tensor, ...]) -> Tensor:
+        """Root of the sum of all squares. A matrix product of a row with itself is one fast, exact pass on a CPU."""
+        total = 0.0
+        for i in range(self.count):
+            row = self.reshape(gradients[i], (1, -1))
+            total = total + self.reshape(self.product(row, row), ())
+        return self.sqrt(total)
+
+    def accumulated(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Add to the sums."""
+        done = ()
+        for i in range(self.count):
+            done += (self.add(self.sums[i], gradients[i]),)
+        return done
+
+    def clear(self, norm: Tensor, applied: Tensor) -> tuple[Tensor, ...]:
+        """Set the sums to 0, after the update."""
+        done = ()
+        for i in range(self.count):
+            zero = ops.depend(self.zeros(self.sums[i]), (norm, applied))
+            done += (self.assign(self.sums[i], zero),)
+        return done
