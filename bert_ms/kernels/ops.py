@@ -3,6 +3,9 @@
 All are parameterless Cells: weights come as arguments, so that checkpoint names stay the network's own.
 Whether the native form is used is decided when the Cell is built (see `bert_ms.kernels.enabled`) and, in it, by the
 dtype: only float32 is native. Dropout acts in training mode only (`set_train`).
+
+A layer is fastest as QueryKeyValue -> Attention -> Linear -> DropoutResidualLayerNorm -> FeedForward ->
+DropoutResidualLayerNorm: the native matrix products take in biases and activations and need no slicing or transposing.
 """
 
 from __future__ import annotations
@@ -68,6 +71,22 @@ class QueryKeyValue(nn.Cell):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Args: x [..., H]; each weight [O, H], bias [O]. Returns: query, key, value, each [..., O]."""
         return self.twin(x, wq, bq, wk, bk, wv, bv)
+
+
+class FeedForward(nn.Cell):
+    """activation(x w1^T + b1) w2^T + b2: a layer's feed-forward block, which keeps one wide activation instead of two.
+
+    Args:
+        name: an activation of `Activation`.
+    """
+
+    def __init__(self, name: str):
+        super().__init__(auto_prefix=False)
+        self.twin = twins.FeedForward(name)
+
+    def construct(self, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+        """Args: x [..., H]; w1 [I, H]; b1 [I]; w2 [O, I]; b2 [O]. Returns: [..., O]."""
+        return self.twin(x, w1, b1, w2, b2)
 
 
 class LayerNormOp(nn.Cell):

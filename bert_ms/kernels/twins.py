@@ -118,6 +118,17 @@ class QueryKeyValue(nn.Cell):
         return self.linear(x, wq, bq), self.linear(x, wk, bk), self.linear(x, wv, bv)
 
 
+class FeedForward(nn.Cell):
+    """Two dense layers with an activation between them."""
+
+    def __init__(self, name: str):
+        super().__init__(auto_prefix=False)
+        self.widen, self.narrow = Linear(name), Linear()
+
+    def construct(self, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+        return self.narrow(self.widen(x, w1, b1), w2, b2)
+
+
 class BiasActivation(nn.Cell):
     """activation(x + bias)."""
 
