@@ -1,1 +1,1 @@
-"""Filled by its room."""
+"""Logits to answers; numpy only, no MindSpore."""
