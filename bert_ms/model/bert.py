@@ -44,7 +44,7 @@ class BertModel(nn.Cell):
         super().__init__()
         if dtype not in DTYPES:
             raise ConfigError(unknown("dtype", dtype, DTYPES))
-        self.config, self.dtype_name = config, dtype
+        self.config, self.dtype_name, self.longest = config, dtype, config.max_sequence_length
         self.next_site = 1 + SITES_PER_LAYER * config.num_hidden_layers
         self.embeddings = Embeddings(config, site=0, dtype=DTYPES[dtype])
         self.encoder = Encoder(config, first_site=1, dtype=DTYPES[dtype])
@@ -88,7 +88,12 @@ class BertModel(nn.Cell):
         Returns:
             last_hidden_state [B, S, H]; pooled_output [B, H], if the network has a pooler; then a tuple for each
             output chosen by `set_outputs`.
+
+        Raises:
+            ValueError: S is more than the network has positions for.
         """
+        if self.longest is not None and input_ids.shape[1] > self.longest:
+            raise ValueError(f"input_ids are longer than max_position_embeddings {self.longest}: use shorter windows.")
         if attention_mask is None:
             attention_mask = ops.ones_like(input_ids)
         if token_type_ids is None:
