@@ -185,7 +185,7 @@ class BiasDropoutResidualLayerNorm(nn.Cell):
         dropout_key: Tensor | None = None,
     ) -> Tensor:
         """Args: x, residual [..., H]; dense_bias, weight, bias [H]; dropout_key as in `Dropout`. Returns: [..., H]."""
-        return self.rest(x + dense_bias, residual, weight, bias, dropout_key)
+        return self.rest(x + dense_bias.astype(x.dtype), residual, weight, bias, dropout_key)
 
 
 class Attention(nn.Cell):

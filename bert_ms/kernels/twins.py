@@ -47,10 +47,14 @@ class Silu(nn.Cell):
 
 
 class Mish(nn.Cell):
-    """x * tanh(log(1 + exp(x))), the logarithm in the form that does not overflow. Source: Misra 2019."""
+    """x * tanh(log(1 + exp(x))), as a quotient of exp(-|x|) that neither overflows nor cancels. Source: Misra 2019."""
 
     def construct(self, x: Tensor) -> Tensor:
-        return x * ops.tanh(ops.relu(x) + ops.log1p(ops.exp(-ops.abs(x))))
+        small = ops.exp(-ops.abs(x))
+        square = small * small
+        above = (1.0 + 2.0 * small) / (1.0 + 2.0 * small + 2.0 * square)
+        below = (square + 2.0 * small) / (square + 2.0 * small + 2.0)
+        return x * ops.select(x > 0, above, below)
 
 
 class Tanh(nn.Cell):
@@ -137,7 +141,7 @@ class BiasActivation(nn.Cell):
         self.activation = activation(name)
 
     def construct(self, x: Tensor, bias: Tensor) -> Tensor:
-        return self.activation(x + bias)
+        return self.activation(x + bias.astype(x.dtype))
 
 
 class LayerNorm(nn.Cell):
