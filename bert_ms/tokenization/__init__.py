@@ -1,1 +1,6 @@
-"""Filled by its room."""
+"""Text to word piece ids, with the place of each in the text."""
+
+from bert_ms.tokenization.options import TokenizerOptions
+from bert_ms.tokenization.tokenizer import RaggedTokens, Tokenizer, set_resolver
+
+__all__ = ["RaggedTokens", "Tokenizer", "TokenizerOptions", "set_resolver"]
