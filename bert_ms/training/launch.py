@@ -1,0 +1,261 @@
+"""Starting a command on several workers through msrun, MindSpore's own launcher, and ending all of them together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+from bert_ms.training import worker
+from bert_ms.training.cluster import Cluster, check_ascend_devices, choose_port, from_environment
+from bert_ms.training.log_tail import Follower, last_lines
+from bert_ms.training.processes import die_with_parent, is_alive, kill_marked, return_code
+from bert_ms.training.worker import inside_worker
+
+__all__ = ["Cluster", "from_environment", "inside_worker", "launch"]
+
+logger = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.1
+_SETTLE_SECONDS = 0.5  # after one worker's end, for others that fall with it to note theirs
+_MSRUN = "mindspore.parallel.cluster.run"  # the module behind the msrun script
+_NO_WORKER = "999999"  # a rank whose log msrun may show: none, as we show rank 0's
+_PORT_TAKEN = ("Address already in use", "address already in use")
+
+
+def launch(
+    command: Sequence[str],
+    *,
+    workers: int,
+    log_dir: str | os.PathLike[str],
+    device: str = "auto",
+    cluster: Cluster | None = None,
+    bind_core: bool = False,
+    environment: Mapping[str, str] | None = None,
+    terminal: TextIO | None = None,
+    grace_seconds: float = 120.0,
+    cluster_timeout: int = 300,
+) -> int:
+    """Run `command` once a worker and wait for all; whatever happens, no process of theirs is left behind.
+
+    Rank 0's output is shown live. SIGINT and SIGTERM reach the workers as SIGTERM, so that they can save and leave;
+    after the grace period, or at a second signal, they are killed. If this process itself is killed, they die too.
+
+    Args:
+        command: program with its arguments, the same for every worker; it finds its rank by `distributed.initialise`.
+        workers: processes on this machine, one a device.
+        log_dir: gets worker_<rank>.log, scheduler.log and msrun.log; those of the launch before are kept as *.log.1.
+        device: auto, cpu, gpu or ascend; ascend checks the devices there are and heeds a rank table.
+        cluster: the machines; None reads the environment, see `cluster.from_environment`.
+        bind_core: have msrun bind each worker to cores of its own.
+        environment: added to the workers' environment.
+        terminal: where rank 0's log and what the launcher has to say are shown; None is standard output.
+        grace_seconds: that workers have to save and leave after a signal.
+        cluster_timeout: seconds that the machines wait for each other at the start.
+
+    Returns:
+        0 when every worker here returned 0; the code of the first that did not (128 + n if signal n ended it);
+        130 after SIGINT, 143 after SIGTERM.
+
+    Raises:
+        ConfigError: the environment or rank table makes no sense, or the port is in use.
+        DeviceError: fewer Ascend devices than workers.
+    """
+    cluster = cluster or from_environment(workers, device=device)
+    if device == "ascend":
+        check_ascend_devices(cluster)
+    port = choose_port(cluster)
+    logs = Path(log_dir).absolute()
+    logs.mkdir(parents=True, exist_ok=True)
+    for log in logs.glob("*.log"):
+        log.replace(log.with_suffix(".log.1"))
+    with tempfile.TemporaryDirectory(prefix="bert_ms_launch_") as folder:
+        running = _Launch(cluster, logs, Path(folder), terminal or sys.stdout, grace_seconds, uuid.uuid4().hex)
+        msrun = _msrun_command(cluster, port, logs, command, bind_core=bind_core, timeout=cluster_timeout)
+        return running.run(msrun, {**os.environ, **(environment or {})})
+
+
+def _msrun_command(
+    cluster: Cluster, port: int, logs: Path, command: Sequence[str], *, bind_core: bool, timeout: int
+) -> list[str]:
+    flags: dict[str, Any] = {
+        "worker_num": cluster.workers,
+        "local_worker_num": cluster.local_workers,
+        "master_addr": cluster.master_address,
+        "master_port": port,
+        "node_rank": cluster.node_rank,
+        "log_dir": logs,
+        "join": True,
+        "cluster_time_out": timeout,
+        "bind_core": bind_core,
+        "tail_worker_log": _NO_WORKER,
+    }
+    if cluster.rank_table:
+        flags["rank_table_file"] = cluster.rank_table
+    given = [f"--{name}={value}" for name, value in flags.items()]
+    return [sys.executable, "-m", _MSRUN, *given, "python", "-m", worker.__name__, *command]
+
+
+@dataclass
+class _Launch:
+    """One launch while it runs."""
+
+    cluster: Cluster
+    logs: Path
+    state: Path
+    terminal: TextIO
+    grace_seconds: float
+    mark: str
+    signals: list[int] = field(default_factory=list)
+
+    def run(self, msrun: list[str], environment: dict[str, str]) -> int:
+        ranks = range(self.cluster.first_rank, self.cluster.first_rank + self.cluster.local_workers)
+        self.names = [worker.name_of(rank) for rank in ranks]
+        follower = Follower(self.logs / "worker_0.log", self.terminal) if self.cluster.node_rank == 0 else None
+        self._say(f"{self.cluster.workers} workers, {self.cluster.local_workers} of them here; logs in {self.logs}")
+        with self._heeding_signals(), (self.logs / "msrun.log").open("wb") as msrun_log:
+            process = subprocess.Popen(
+                msrun,
+                env=self._environment(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=msrun_log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # the terminal's Ctrl+C reaches us alone
+                preexec_fn=die_with_parent,
+            )
+            try:
+                return self._watch(process, follower)
+            finally:
+                process.kill()
+                process.wait()
+                left = kill_marked(worker.MARK, self.mark)
+                if left:
+                    logger.error("processes %s could not be killed", left)
+                if follower:
+                    follower.copy(everything=True)
+
+    def _watch(self, msrun: subprocess.Popen[bytes], follower: Follower | None) -> int:
+        """Until all workers ended well, one ended badly, or a signal's grace is over."""
+        deadline = None
+        while True:
+            time.sleep(_POLL_SECONDS)
+            if follower:
+                follower.copy()
+            ended = self._ended()
+            if self.signals and deadline is None:
+                deadline = time.monotonic() + self.grace_seconds
+                self._ask_to_leave()
+            if deadline is not None:
+                if len(ended) == len(self.names) or len(self.signals) > 1 or time.monotonic() > deadline:
+                    late = [name for name in self.names if name not in ended]
+                    if late:
+                        self._say(f"killing {', '.join(late)}, which did not leave in time")
+                    return 128 + self.signals[0]
+            elif any(code for _, code in ended.values()):
+                time.sleep(_SETTLE_SECONDS)
+                return self._report_failure(follower)
+            elif len(ended) == len(self.names):
+                return 0
+            elif trouble := self._trouble(msrun, ended):
+                self._say(trouble)
+                return msrun.poll() or 1
+
+    def _ended(self) -> dict[str, tuple[int, int]]:
+        """(time in ns, code) of each worker that ended; one that vanished without a note was killed with SIGKILL."""
+        ended = {}
+        for name in self.names:
+            exit_file, pid_file = self.state / f"{name}.exit", self.state / f"{name}.pid"
+            if not exit_file.exists() and pid_file.exists() and not is_alive(int(pid_file.read_text().split()[0])):
+                if not exit_file.exists():
+                    ended[name] = (time.time_ns(), -signal.SIGKILL)
+                    continue
+            if exit_file.exists():
+                moment, code = exit_file.read_text().split()
+                ended[name] = (int(moment), int(code))
+        return ended
+
+    def _report_failure(self, follower: Follower | None) -> int:
+        bad = {name: end for name, end in self._ended().items() if end[1]}
+        first = min(bad, key=lambda name: bad[name])
+        code = bad[first][1]
+        how = f"was ended by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"ended with code {code}"
+        if follower:
+            follower.copy(everything=True)
+        log = self.logs / f"{first}.log"
+        self._say(f"{first} {how}, so all workers are stopped. The end of {log}:\n{last_lines(log)}")
+        return return_code(code)
+
+    def _trouble(self, msrun: subprocess.Popen[bytes], ended: Mapping[str, object]) -> str | None:
+        """What keeps the workers from ever coming to an end, if anything does."""
+        scheduler_log, msrun_log = self.logs / "scheduler.log", self.logs / "msrun.log"
+        if not ended and self.cluster.node_rank == 0:
+            said = last_lines(scheduler_log, 200)
+            if any(words in said for words in _PORT_TAKEN):
+                return f"MindSpore's scheduler found its port taken by another process. The end of {scheduler_log}:\n{said[-2000:]}"
+        if (self.state / f"{worker.SCHEDULER}.exit").exists() and not ended:
+            return f"MindSpore's scheduler ended before the workers. The end of {scheduler_log}:\n{last_lines(scheduler_log)}"
+        if msrun.poll() is not None and len(ended) < len(self.names):
+            return f"msrun ended before the workers. The end of {msrun_log}:\n{last_lines(msrun_log)}"
+        return None
+
+    def _ask_to_leave(self) -> None:
+        self._say(
+            f"{signal.Signals(self.signals[0]).name}: asking the workers to save and leave, for at most "
+            f"{self.grace_seconds:.0f} s; a second signal kills them"
+        )
+        for name in self.names:
+            try:
+                os.kill(int((self.state / f"{name}.pid").read_text().split()[0]), signal.SIGTERM)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+
+    def _environment(self, environment: dict[str, str]) -> dict[str, str]:
+        """What msrun and its workers need: `python` that is this one, this package, and their mark."""
+        programs = self.state / "bin"
+        programs.mkdir()
+        python = programs / "python"  # the name that msrun starts
+        python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
+        python.chmod(python.stat().st_mode | stat.S_IXUSR)
+        package_parent = str(Path(worker.__file__).resolve().parents[2])
+        return environment | {
+            "PATH": os.pathsep.join((str(programs), environment.get("PATH", os.defpath))),
+            "PYTHONPATH": os.pathsep.join(filter(None, (package_parent, environment.get("PYTHONPATH")))),
+            "PYTHONUNBUFFERED": "1",
+            "GLOG_v": environment.get("GLOG_v", "3"),
+            worker.STATE: str(self.state),
+            worker.LAUNCHER: str(os.getpid()),
+            worker.MARK: self.mark,
+        }
+
+    @contextmanager
+    def _heeding_signals(self) -> Iterator[None]:
+        def heed(number: int, frame: FrameType | None) -> None:
+            self.signals.append(number)
+
+        if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+            yield
+            return
+        before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _say(self, text: str) -> None:
+        self.terminal.write(f"[launch] {text}\n")
+        self.terminal.flush()
