@@ -66,9 +66,10 @@ def decode(
         if value < 1:
             raise DataError(f"{name} is {value}: expected at least 1.")
     rows = LogitRows.of(features, start_logits, end_logits)
-    if rows.example_index.size and int(rows.example_index.max()) >= len(examples):
+    owners = int(rows.example_index.max(initial=-1)) + 1
+    if owners > len(examples):
         raise DataError(
-            f"the features belong to {int(rows.example_index.max()) + 1} or more examples, but {len(examples)} were given: "
+            f"the features belong to {owners} or more examples, but {len(examples)} were given: "
             "decode with the examples that were featurised."
         )
     nulls = rows.null_scores(len(examples)) if with_negatives else None

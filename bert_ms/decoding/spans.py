@@ -123,8 +123,8 @@ class LogitRows:
 def best_spans(rows: LogitRows, *, n_best: int, max_answer_length: int) -> Spans:
     """The n best spans of each window, exactly: every start is tried with every end that its length allows.
 
-    The n best spans of a window start at no more than n tokens, those with the n highest (start logit + best end logit in
-    reach); only these are combined with all their ends.
+    The n best spans of a window start at no more than n tokens, those with the n highest sums of start logit and best
+    end logit in reach; only these are combined with all their ends.
     """
     parts = [_of_chunk(rows, chunk, n_best, max_answer_length) for chunk in _chunks(rows.features.lengths())]
     if not parts:
@@ -171,10 +171,10 @@ def _of_chunk(rows: LogitRows, chunk: np.ndarray, n_best: int, max_length: int) 
     scores = start_RN[:, :, None] + padded_end[at[:, :, None], ends_RNK]
 
     best_RM = _top(scores.reshape(len(chunk), -1), min(n_best, scores.shape[1] * reach))
-    which, step = np.divmod(best_RM, reach)
+    which_RM, step_RM = np.divmod(best_RM, reach)
     keep = np.isfinite(np.take_along_axis(scores.reshape(len(chunk), -1), best_RM, axis=1))
-    first_RM = np.take_along_axis(starts_RN, which, axis=1)
-    last_RM = np.where(keep, first_RM + step, 0)
+    first_RM = np.take_along_axis(starts_RN, which_RM, axis=1)
+    last_RM = np.where(keep, first_RM + step_RM, 0)
     return (
         np.broadcast_to(chunk[:, None], keep.shape)[keep],
         flat_RS[at, first_RM][keep],
@@ -185,7 +185,7 @@ def _of_chunk(rows: LogitRows, chunk: np.ndarray, n_best: int, max_length: int) 
 
 
 def _top(scores: np.ndarray, count: int) -> np.ndarray:
-    """Columns of the `count` highest scores of each row, in the order of the columns; the leftmost of equal ones first."""
+    """Columns of the `count` highest scores of each row, in the order of the columns; the leftmost of equal ones."""
     if count >= scores.shape[1]:
         return np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
     least = np.partition(scores, scores.shape[1] - count, axis=1)[:, -count][:, None]
