@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -31,7 +31,8 @@ def require(module: str, *, extra: str | None = None, purpose: str) -> ModuleTyp
     except ImportError as error:
         package = module.split(".")[0]
         how = f"pip install 'bert-ms[{extra}]'" if extra else f"pip install {package}"
-        raise DependencyError(f"{package} is needed to {purpose}, but cannot be imported ({error}). Run: {how}") from None
+        text = f"{package} is needed to {purpose}, but cannot be imported ({error}). Run: {how}"
+        raise DependencyError(text) from None
 
 
 def mindspore() -> Any:
@@ -40,7 +41,7 @@ def mindspore() -> Any:
     return require("mindspore", purpose="run networks")
 
 
-@lru_cache(maxsize=None)
+@cache
 def available_devices() -> tuple[str, ...]:
     """Devices of this machine that MindSpore can use, best first, for example ("ascend", "cpu")."""
     ms = mindspore()

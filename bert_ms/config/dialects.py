@@ -40,9 +40,11 @@ _HUGGING_FACE_IGNORED = {
     "vocab_file", "max_seq_length", "id2label", "label2id", "architectures", "model_type", "pruned_heads",
     "layer_norm_type", "ln_type", "bert_ms_version", "do_lower_case", "embedding_size", "use_relative_position",
 }  # fmt: skip
-_ZOO_IGNORED = {"seq_length", "dtype", "compute_type", "batch_size", "hidden_probs_dropout_prob", "input_mask_from_dataset",
-                "token_type_ids_from_dataset", "enable_fused_layernorm", "use_one_hot_embeddings", "use_packed_embeddings",
-                "use_relative_positions", "num_labels", "loss_scale_value", "scale_factor", "scale_window"}  # fmt: skip
+_ZOO_IGNORED = {
+    "seq_length", "dtype", "compute_type", "batch_size", "hidden_probs_dropout_prob", "input_mask_from_dataset",
+    "token_type_ids_from_dataset", "enable_fused_layernorm", "use_one_hot_embeddings", "use_packed_embeddings",
+    "use_relative_positions", "loss_scale_value", "scale_factor", "scale_window",
+}  # fmt: skip
 _ZOO_SIGNS = ("seq_length", "use_relative_positions", "compute_type", "hidden_probs_dropout_prob")
 _HUGGING_FACE_SIGNS = ("model_type", "architectures", "transformers_version", "layer_norm_eps", "bert_ms_version")
 
@@ -79,10 +81,10 @@ def translate(values: Mapping[str, Any], *, known: Iterable[str]) -> tuple[dict[
     problems = [unknown("config key", key, known) for key in values if key not in known and key not in ignored]
     fields = {key: value for key, value in values.items() if key in known}
     if values.get("pruned_heads"):
-        problems.append("pruned_heads is not empty: networks with pruned heads are not supported; use the unpruned one.")
+        problems.append("pruned_heads is not empty: networks with pruned heads are not supported.")
     model_type = values.get("model_type", "bert")
     if model_type not in ("bert", "nezha"):
-        problems.append(f"{unknown('model_type', model_type, ('bert', 'nezha'))} Only BERT and NEZHA networks load here.")
+        problems.append(unknown("model_type", model_type, ("bert", "nezha")))
     _translate_labels(values, fields, problems)
     architectures = values.get("architectures")
     if isinstance(architectures, list) and architectures and "task" not in fields:

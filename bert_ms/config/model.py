@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,8 @@ class BertConfig:
         pad_token_id: id of padding, whose row of the word table gets no gradient (Hugging Face); None lets it learn
             like any other (google-research, model zoo).
         position_embedding_type: absolute, or Hugging Face's relative_key and relative_key_query.
-        relative_position: NEZHA's relative positions: none, learned (model zoo) or sinusoid (huawei-noah, Hugging Face).
+        relative_position: NEZHA's relative positions: none, learned (model zoo), sinusoid (huawei-noah, Hugging
+            Face).
         max_relative_position: distances are clipped to this (NEZHA only).
         is_decoder: attention looks at earlier positions only.
         add_cross_attention: decoder layers attend to another encoder's output.
@@ -234,7 +235,7 @@ def _type_problem(name: str, value: Any) -> str | None:
     return None if isinstance(value, str) or (value is None and name in ("problem_type", "task")) else "a text"
 
 
-def _problems(config: BertConfig):
+def _problems(config: BertConfig) -> Iterator[str]:
     for name in (f.name for f in dataclasses.fields(config)):
         expected = _type_problem(name, getattr(config, name))
         if expected:
@@ -254,13 +255,13 @@ def _problems(config: BertConfig):
     yield from _relation_problems(config)
 
 
-def _relation_problems(config: BertConfig):
+def _relation_problems(config: BertConfig) -> Iterator[str]:
     hidden, heads = config.hidden_size, config.num_attention_heads
     if hidden > 0 and heads > 0 and hidden % heads:
         low, high = hidden // heads * heads, (hidden // heads + 1) * heads
         choice = f"{low} or {high}" if low else str(high)
         yield f"hidden_size {hidden} is not divisible by num_attention_heads {heads}: choose {choice}."
-    if config.pad_token_id is not None and not 0 <= config.pad_token_id < config.vocab_size:
+    if config.pad_token_id is not None and not 0 <= config.pad_token_id < max(config.vocab_size, 1):
         yield f"pad_token_id {config.pad_token_id} is outside the vocabulary of {config.vocab_size} entries."
     for name, value, choices in (
         ("hidden_act", config.hidden_act, ACTIVATIONS),
@@ -273,10 +274,10 @@ def _relation_problems(config: BertConfig):
     if config.relative_position != "none" and config.position_embedding_type != "absolute":
         yield (
             f"relative_position '{config.relative_position}' and position_embedding_type "
-            f"'{config.position_embedding_type}' exclude each other: leave position_embedding_type 'absolute' for NEZHA."
+            f"'{config.position_embedding_type}' exclude each other: leave the latter 'absolute' for NEZHA."
         )
     if config.relative_position == "sinusoid" and heads > 0 and (hidden // heads) % 2:
-        yield f"sinusoid relative positions need an even head size; hidden_size / num_attention_heads is {hidden // heads}."
+        yield f"sinusoid relative positions need an even hidden_size / num_attention_heads; it is {hidden // heads}."
     if config.num_labels is not None and config.num_labels < 1:
         yield f"num_labels is {config.num_labels}: expected at least 1."
     if config.labels and config.num_labels != len(config.labels):

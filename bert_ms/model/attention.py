@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -15,7 +16,8 @@ from bert_ms.kernels.ops import BiasDropoutResidualLayerNorm, Dropout
 from bert_ms.model.layers import Dense, NormParameters
 from bert_ms.model.relative_positions import relative_positions
 
-MASKED = float(np.finfo(np.float32).min)  # added to the score of a key that must not be attended to, as Hugging Face does
+# Added to the score of a key that must not be attended to. Source: Hugging Face BERT; the originals add -10000.
+MASKED = float(np.finfo(np.float32).min)
 
 
 class ComposedAttention(nn.Cell):
@@ -33,7 +35,6 @@ class ComposedAttention(nn.Cell):
         self.heads, self.size = config.num_attention_heads, config.head_size
         self.scale = 1.0 / math.sqrt(config.head_size)
         self.distances, self.is_causal, self.dtype = distances, config.is_decoder, dtype
-        self.adds_to_context = distances is not None and distances.adds_to_context
         self.dropout = Dropout(config.attention_probs_dropout_prob, site)
         self.by_key = ops.BatchMatMul(transpose_b=True)
         self.by_value = ops.BatchMatMul()
@@ -60,7 +61,7 @@ class ComposedAttention(nn.Cell):
         probs_BNST = ops.softmax(scores_BNST, -1)
         dropped_BNST = ops.cast(self.dropout(probs_BNST, dropout_key), self.dtype)
         context_BNSD = self.by_value(dropped_BNST, value_BNTD)
-        if self.adds_to_context:
+        if self.distances is not None and self.distances.adds_to_context:
             context_BNSD = context_BNSD + self.distances.context(dropped_BNST)
         B, S, H = query_BSH.shape
         return ops.reshape(ops.transpose(context_BNSD, (0, 2, 1, 3)), (B, S, H)), probs_BNST
@@ -83,7 +84,7 @@ class ComposedAttention(nn.Cell):
 class FlashAttention(nn.Cell):
     """MindSpore's fused attention on Ascend, for half precision without dropout and without relative positions."""
 
-    def __init__(self, config: BertConfig, operator: object):
+    def __init__(self, config: BertConfig, operator: Any):
         super().__init__()
         self.heads, self.scale, self.operator = config.num_attention_heads, 1.0 / math.sqrt(config.head_size), operator
 

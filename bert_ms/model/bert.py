@@ -100,7 +100,7 @@ class BertModel(nn.Cell):
             token_type_ids = ops.zeros_like(input_ids)
         embedded_BSH = self.embeddings(input_ids, token_type_ids, dropout_key)
         hidden_BSH, hidden_states, attentions = self.encoder(embedded_BSH, attention_mask, dropout_key)
-        outputs = (hidden_BSH,)
+        outputs: tuple = (hidden_BSH,)
         if self.has_pooler:
             outputs = (*outputs, self.pooler(hidden_BSH))
         if self.has_hidden_states:

@@ -49,7 +49,8 @@ class Encoder(nn.Cell):
         self, hidden_BSH: Tensor, attention_mask: Tensor, dropout_key: Tensor | None = None
     ) -> tuple[Tensor, tuple, tuple]:
         """The last hidden state [B, S, H], all L + 1 hidden states, and the L attentions (None where not asked for)."""
-        hidden_states, attentions = (hidden_BSH,), ()
+        hidden_states: tuple = (hidden_BSH,)
+        attentions: tuple = ()
         for layer in self.layers:
             hidden_BSH, probs_BNST = layer(hidden_BSH, attention_mask, dropout_key)
             hidden_states = (*hidden_states, hidden_BSH)

@@ -38,7 +38,7 @@ def sinusoid_table(rows: int, size: int) -> np.ndarray:
 
 
 class _Distances(nn.Cell):
-    """Shared arithmetic: rows of a table for every (query, key) pair, and their products with queries and probabilities.
+    """Rows of a table for every (query, key) pair, and their products with queries and probabilities.
 
     Products are batched over the query's position, so that the table of all pairs R_STD is the only large array.
     """

@@ -94,7 +94,7 @@ def test_all_problems_are_named_at_once():
         ({"labels": ["a"], "num_labels": 2}, "num_labels is 2 but 1 labels are named"),
         ({"hidden_size": True}, "hidden_size is True (bool): expected a whole number."),
         ({"pad_token_id": 30522}, "pad_token_id 30522 is outside the vocabulary of 30522 entries"),
-        ({"relative_position": "sinusoid", "hidden_size": 36}, "need an even head size"),
+        ({"relative_position": "sinusoid", "hidden_size": 36}, "need an even hidden_size"),
         ({"add_cross_attention": True}, "cross attention belongs to a decoder"),
     ],
 )
@@ -122,9 +122,9 @@ def test_a_broken_file_is_named(content, text, tmp_path):
 
 
 def test_a_missing_file_and_an_empty_directory_are_named(tmp_path):
-    with pytest.raises(ConfigError, match="nowhere.json does not exist: name a JSON or YAML file"):
+    with pytest.raises(ConfigError, match=r"nowhere.json does not exist: name a JSON or YAML file"):
         BertConfig.from_file(tmp_path / "nowhere.json")
-    with pytest.raises(ConfigError, match="has no config.json or bert_config.json"):
+    with pytest.raises(ConfigError, match=r"has no config.json or bert_config.json"):
         BertConfig.from_file(tmp_path)
 
 

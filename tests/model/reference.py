@@ -39,7 +39,8 @@ def encode(
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """All hidden states [B, S, H] and attentions [B, N, S, T]; `masks` gives what each dropout multiplies with."""
     w = {name: value.astype(np.float64) for name, value in weights.items()}
-    hidden = w["embeddings.word_embeddings.weight"][input_ids] + w["embeddings.token_type_embeddings.weight"][token_type_ids]
+    hidden = w["embeddings.word_embeddings.weight"][input_ids]
+    hidden = hidden + w["embeddings.token_type_embeddings.weight"][token_type_ids]
     if config.has_absolute_positions:
         hidden = hidden + w["embeddings.position_embeddings.weight"][: input_ids.shape[1]]
     hidden = _norm(hidden, w, "embeddings.layer_norm", config)

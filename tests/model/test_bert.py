@@ -75,7 +75,7 @@ def test_every_hidden_state_and_attention_equals_the_reference(variant, mode, re
     last, pooled, states, attentions = cell.set_outputs("hidden_states", "attentions")(*tensors(inputs))
     expected_states, expected_attentions = encode(config, weights_of(cell), *inputs)
     assert len(states) == len(expected_states) == 3 and len(attentions) == len(expected_attentions) == 2
-    for got, expected in [*zip(states, expected_states), *zip(attentions, expected_attentions)]:
+    for got, expected in zip([*states, *attentions], [*expected_states, *expected_attentions], strict=True):
         np.testing.assert_allclose(got.asnumpy(), expected, atol=1e-5)
     np.testing.assert_allclose(last.asnumpy(), expected_states[-1], atol=1e-5)
     np.testing.assert_allclose(plain[0].asnumpy(), expected_states[-1], atol=1e-5)  # the fused way, without attentions
