@@ -46,8 +46,8 @@ def parameter_groups(names: Sequence[str], config: OptimizerConfig) -> list[Para
     Raises:
         ConfigError: a pattern matches no parameter, or nothing is left to learn.
 
-    Source: what decays, google-research/bert optimization.py (`exclude_from_weight_decay`); layer-wise decay, Howard and
-        Ruder 2018 section 3.1 and Clark et al. 2020 (ELECTRA) appendix A.
+    Source: what decays, google-research/bert optimization.py (`exclude_from_weight_decay`); layer-wise decay, Howard
+        and Ruder 2018 section 3.1 and Clark et al. 2020 (ELECTRA) appendix A.
     """
     frozen = frozen_names(names, config.freeze)
     depths = {name: _depth(name) for name in names}
@@ -60,7 +60,9 @@ def parameter_groups(names: Sequence[str], config: OptimizerConfig) -> list[Para
         factor = config.layer_decay ** (top - (top if depth is None else depth))
         members.setdefault((factor, _NO_DECAY.search(name) is None), []).append(name)
     if not members:
-        raise ConfigError(f"optimizer.freeze {list(config.freeze)} freezes all {len(names)} parameters: nothing can learn.")
+        raise ConfigError(
+            f"optimizer.freeze {list(config.freeze)} freezes all {len(names)} parameters: nothing can learn."
+        )
     return [ParameterGroup(tuple(group), factor, decays) for (factor, decays), group in members.items()]
 
 

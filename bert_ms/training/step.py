@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mindspore as ms
-from mindspore import ParameterTuple, Tensor, nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from bert_ms.training.optimizers import Optimizer
 
@@ -11,7 +11,7 @@ from bert_ms.training.optimizers import Optimizer
 class TrainStep(nn.Cell):
     """A micro-batch's loss and gradients and, with the last one of an update, the update itself.
 
-    Gradients of `accumulate` micro-batches are averaged, summed over devices, unscaled, clipped by their global norm and
+    Gradients of `accumulate` micro-batches are averaged, also over devices, unscaled, clipped by their global norm and
     given to the optimiser. The norm also tells whether they are finite: with a loss scale, a step whose norm is not
     changes nothing. Without one there is no check in the graph; the host must look at the norm.
 
@@ -44,8 +44,8 @@ class TrainStep(nn.Cell):
         self.has_scale, self.has_dropout_key = has_scale, has_dropout_key
         # With groups, trainable_params() has another order than the optimiser.
         self.value_and_grad = ms.value_and_grad(self.scaled_loss, None, optimizer.parameters, has_aux=True)
-        self.count = len(optimizer.parameters)
         self.sums = optimizer.parameters.clone("accumulated", "zeros") if accumulate > 1 else ParameterTuple(())
+        self.map, self.total = ops.HyperMap(), ops.AddN()
         self.add, self.assign, self.zeros = ops.AssignAdd(), ops.Assign(), ops.ZerosLike()
         self.reshape, self.product, self.sqrt = ops.Reshape(), ops.MatMul(transpose_b=True), ops.Sqrt()
         self.maximum, self.is_finite = ops.Maximum(), ops.IsFinite()
@@ -72,11 +72,11 @@ class TrainStep(nn.Cell):
         if self.accumulate == 1:
             norm, applied = self.apply(scale, numbers, gradients)
             return loss, norm, applied
-        loss = ops.depend(loss, self.accumulated(gradients))
+        loss = ops.depend(loss, self.map(self.add, self.sums, gradients))
         norm, applied = ops.zeros_like(loss), self.true
         if is_last:
             norm, applied = self.apply(scale, numbers, self.sums)
-            norm = ops.depend(norm, self.clear(norm, applied))
+            norm = ops.depend(norm, self.map(ops.partial(self.clear, norm, applied), self.sums))
         return loss, norm, applied
 
     def scaled_loss(self, scale: Tensor, dropout_key: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,24 +100,14 @@ class TrainStep(nn.Cell):
         return norm, applied
 
     def global_norm(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        """Root of the sum of all squares. A matrix product of a row with itself is one fast, exact pass on a CPU."""
-        total = 0.0
-        for i in range(self.count):
-            row = self.reshape(gradients[i], (1, -1))
-            total = total + self.reshape(self.product(row, row), ())
-        return self.sqrt(total)
+        """Root of the sum of all squares."""
+        return self.sqrt(self.total(self.map(self.square_sum, gradients)))
 
-    def accumulated(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Add to the sums."""
-        done = ()
-        for i in range(self.count):
-            done += (self.add(self.sums[i], gradients[i]),)
-        return done
+    def square_sum(self, gradient: Tensor) -> Tensor:
+        """Sum of squares: on a CPU, a row times itself is twice as fast as squaring and adding up, and more exact."""
+        row = self.reshape(gradient, (1, -1))
+        return self.reshape(self.product(row, row), ())
 
-    def clear(self, norm: Tensor, applied: Tensor) -> tuple[Tensor, ...]:
-        """Set the sums to 0, after the update."""
-        done = ()
-        for i in range(self.count):
-            zero = ops.depend(self.zeros(self.sums[i]), (norm, applied))
-            done += (self.assign(self.sums[i], zero),)
-        return done
+    def clear(self, norm: Tensor, applied: Tensor, buffer: Parameter) -> Tensor:
+        """Set a sum to 0, after the update."""
+        return self.assign(buffer, ops.depend(self.zeros(buffer), (norm, applied)))

@@ -1,0 +1,268 @@
+"""Checkpoints to resume from: written whole or not at all, proven by checksums, the last few kept."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from bert_ms.errors import TrainingError
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+STATE = "state.json"
+FORMAT = 1
+_STEP = re.compile(r"step-(\d+)")
+_DTYPES = {"float32": "F32", "float16": "F16", "float64": "F64", "int32": "I32", "int64": "I64", "bool": "BOOL"}
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """A complete checkpoint on disk.
+
+    Attributes:
+        path: its directory.
+        step: optimiser steps done when it was written.
+        state: what was given as `state` to `CheckpointStore.save`.
+    """
+
+    path: Path
+    step: int
+    state: dict[str, Any]
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays saved under `name`, by their own names."""
+        from safetensors.numpy import load_file
+
+        return load_file(self.path / f"{name}.safetensors")
+
+
+class CheckpointStore:
+    """The directory `checkpoints/` of a run: one folder `step-N` for each checkpoint.
+
+    A checkpoint is written to a hidden folder, flushed to disk, and renamed when it is complete. So whatever is killed
+    at whatever moment, each `step-N` is whole. A manifest with checksums shows damage that came later.
+
+    Args:
+        directory: made if it is not there.
+        keep_last: so many checkpoints are kept; older ones are deleted after a new one is complete.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], *, keep_last: int = 2):
+        self.directory = Path(directory)
+        self.keep_last = keep_last
+
+    def save(self, step: int, arrays: Mapping[str, Mapping[str, np.ndarray]], state: Mapping[str, Any]) -> Path:
+        """Write a checkpoint and delete those that are too old.
+
+        Args:
+            step: optimiser steps done.
+            arrays: by file name without ending: arrays by name, any of the common dtypes.
+            state: everything else, JSON values.
+
+        Returns:
+            The checkpoint's directory.
+
+        Raises:
+            TrainingError: it cannot be written, for example because the disk is full; older checkpoints are untouched.
+        """
+        target = self.directory / f"step-{step}"
+        temporary = self.directory / f".step-{step}.{os.getpid()}.tmp"
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            files = {f"{name}.safetensors": content for name, content in arrays.items()}
+            manifest = {name: _write_arrays(temporary / name, content) for name, content in files.items()}
+            manifest[STATE] = _write_bytes(temporary / STATE, _json(dict(state)))
+            _write_bytes(temporary / MANIFEST, _json({"format": FORMAT, "step": step, "files": manifest}))
+            _sync_directory(temporary)
+            if target.exists():  # of this very step, from before the run was resumed
+                _remove(target)
+            os.rename(temporary, target)
+            _sync_directory(self.directory)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise TrainingError(self._no_room(error, target, arrays)) from error
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        self._prune()
+        return target
+
+    def latest(self) -> ResumePoint | None:
+        """The newest checkpoint that is whole; damaged ones are named in a warning and passed over."""
+        for step, path in reversed(self._steps()):
+            damage = _damage(path)
+            if damage is None:
+                return ResumePoint(path, step, json.loads((path / STATE).read_text(encoding="utf-8")))
+            logger.warning("checkpoint %s cannot be used (%s); trying the one before", path, damage)
+        return None
+
+    def clean(self) -> None:
+        """Remove what an interrupted save or deletion left behind. Only for the process that holds the run's lock."""
+        for leftover in self.directory.glob(".step-*.tmp"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _steps(self) -> list[tuple[int, Path]]:
+        if not self.directory.is_dir():
+            return []
+        found = ((_STEP.fullmatch(path.name), path) for path in self.directory.iterdir())
+        return sorted((int(match.group(1)), path) for match, path in found if match)
+
+    def _prune(self) -> None:
+        for _, path in self._steps()[: -self.keep_last]:
+            _remove(path)
+
+    def _no_room(self, error: OSError, target: Path, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+        megabytes = sum(a.nbytes for group in arrays.values() for a in group.values()) / 1e6
+        text = f"cannot write checkpoint {target}: {error.strerror or error}. "
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(self.directory).free / 1e6
+            text += (
+                f"It needs {megabytes:.0f} MB and {free:.0f} MB are free: make room, or set training.keep_last lower. "
+            )
+        return text + "Earlier checkpoints are untouched; the same command continues from the newest of them."
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file in one atomic step: to a hidden file, flushed, renamed.
+
+    Args:
+        path: an existing file there is replaced.
+        arrays: by name.
+        metadata: texts kept in the file's header.
+
+    Raises:
+        TrainingError: the file cannot be written; one that was there before is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_arrays(temporary, arrays, metadata)
+        os.replace(temporary, path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise TrainingError(
+            f"cannot write {path}: {error.strerror or error}. Make room or set another output_dir."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class _Recorder:
+    """A file that counts and hashes what goes into it."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._hash, self._size = file, hashlib.sha256(), 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._file.write(data)
+        self._hash.update(data)
+        self._size += len(data)
+
+    def entry(self) -> dict[str, Any]:
+        return {"bytes": self._size, "sha256": self._hash.hexdigest()}
+
+
+def _write_arrays(
+    path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Stream arrays into a safetensors file, one at a time, without a second copy of them in memory.
+
+    Source: the safetensors format: 8 bytes of header length, a JSON header, then the arrays' bytes.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": _DTYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        recorder = _Recorder(file)
+        recorder.write(len(text).to_bytes(8, "little"))
+        recorder.write(text)
+        for array in arrays.values():
+            recorder.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        _sync(file)
+    return recorder.entry()
+
+
+def _write_bytes(path: Path, data: bytes) -> dict[str, Any]:
+    with open(path, "wb") as file:
+        recorder = _Recorder(file)
+        recorder.write(data)
+        _sync(file)
+    return recorder.entry()
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    if os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    """Delete a checkpoint so that a half-deleted one never looks whole."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
+    os.rename(path, hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint, or None if its manifest agrees with its files."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            return f"its format is {manifest['format']}, this version reads {FORMAT}"
+        for name, entry in manifest["files"].items():
+            size = (path / name).stat().st_size
+            if size != entry["bytes"]:
+                return f"{name} has {size} bytes instead of {entry['bytes']}"
+            if _sha256(path / name) != entry["sha256"]:
+                return f"{name} does not have its sha256"
+    except OSError as error:
+        return f"{error.filename and Path(error.filename).name}: {error.strerror}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"its {MANIFEST} is not readable"
+    return None
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _slow_sha256(file)
+        )
+
+
+def _slow_sha256(file: BinaryIO) -> str:
+    """Python 3.10 has no hashlib.file_digest."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
