@@ -1,0 +1,53 @@
+"""Every configuration that ships with the package."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bert_ms.config.loading import named_configs, resolve_config
+from tests.support import REPOSITORY
+
+CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
+HEADER = ("What", "Command", "Hardware", "Time", "Score")
+
+
+def test_the_folder_holds_the_configurations_that_are_promised() -> None:
+    assert {path.stem for path in CONFIGS} >= {
+        "squad_sample",
+        "squad_minilm",
+        "squad_base",
+        "squad_large",
+        "squad_v2_base",
+        "squad_nezha_base",
+        "squad_nezha_large",
+        "squad_base_ascend",
+        "cmrc2018_base_chinese",
+    }
+    assert {name: path.name for name, path in named_configs().items()} == {p.stem: p.name for p in CONFIGS}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_it_is_read_without_a_problem(path: Path) -> None:
+    config = resolve_config(path)
+    assert config.data.train_file and config.data.eval_file
+    assert config.output_dir == f"runs/{path.stem}"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_it_begins_with_what_command_hardware_time_and_score(path: Path) -> None:
+    comment = re.findall(r"^# (\w+) {2,}\S", path.read_text(), flags=re.MULTILINE)
+    assert tuple(comment) == HEADER
+    assert path.stem in path.read_text().partition("\ntask:")[0]
+
+
+def test_the_reference_run_has_the_settings_of_its_twin() -> None:
+    config = resolve_config("squad_minilm")
+    assert (config.data.max_length, config.data.stride, config.data.windows) == (256, 128, "overlap")
+    assert (config.training.batch_size, config.training.epochs, config.training.accumulate) == (16, 2.0, 1)
+    optimizer = config.optimizer
+    assert (optimizer.name, optimizer.learning_rate, optimizer.weight_decay) == ("adamw", 1e-4, 0.01)
+    assert (optimizer.eps, optimizer.bias_correction, optimizer.max_grad_norm) == (1e-6, True, 1.0)
+    assert (config.schedule.name, config.schedule.warmup_ratio) == ("linear", 0.1)
