@@ -1,0 +1,70 @@
+"""What a task knows about its own data, answers and scores; training and evaluation know nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from bert_ms.records import Features
+
+Purpose = Literal["train", "evaluate", "predict"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set, read and turned into features.
+
+    Attributes:
+        examples: as the task's reader gives them.
+        features: the rows that the network sees, with labels if it is to train.
+        facts: of the data set that decoding or scoring needs, for example whether questions may have no answer.
+    """
+
+    examples: Sequence[Any]
+    features: Features
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Showcase:
+    """One example as a report shows it.
+
+    Attributes:
+        question: what was asked.
+        context: what it was asked about; empty where there is nothing beside the question.
+        expected: right answers.
+        answer: what the network said.
+        score: 0 to 1.
+    """
+
+    question: str
+    context: str
+    expected: tuple[str, ...]
+    answer: str
+    score: float
+
+
+class Work(Protocol):
+    """The methods of a task's work; built as `work(config, tokenizer)` from a RunConfig and a Tokenizer."""
+
+    def prepare(self, path: str | Path, purpose: Purpose) -> Prepared:
+        """Read a file and make its features, from the cache where they are known."""
+
+    def decode(self, prepared: Prepared, outputs: Mapping[str, np.ndarray]) -> Sequence[Any]:
+        """Predictions from outputs by name, each flat [T, ...] (one a token) or [rows, ...] (one a row)."""
+
+    def score(self, prepared: Prepared, predictions: Sequence[Any]) -> dict[str, float]:
+        """Scores by name; the task's metric is among them."""
+
+    def finish(self, prepared: Prepared, predictions: Sequence[Any]) -> Sequence[Any]:
+        """The predictions after what can only be chosen with all of them at hand, such as a searched threshold."""
+
+    def write(self, directory: Path, prepared: Prepared, predictions: Sequence[Any]) -> list[Path]:
+        """Write the task's prediction files, atomically; returns them."""
+
+    def showcases(self, prepared: Prepared, predictions: Sequence[Any], count: int) -> list[Showcase]:
+        """A few right and a few wrong answers for a report."""

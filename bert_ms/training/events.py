@@ -1,0 +1,112 @@
+"""What the train loop tells those who watch it: the progress bar, metrics.jsonl, the report, a user's hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """What the run is about to do.
+
+    Attributes:
+        total_steps: optimiser steps of the whole run.
+        steps_per_epoch: optimiser steps of one pass over the data, as a fraction where accumulation does not divide it.
+        first_step: 0, or the steps that were done before the run was interrupted.
+        samples_per_step: rows of one optimiser step, on all devices.
+        metric: the score that decides which checkpoint is best; None when nothing is evaluated.
+    """
+
+    total_steps: int
+    steps_per_epoch: float
+    first_step: int
+    samples_per_step: int
+    metric: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """One optimiser step that is done.
+
+    Attributes:
+        step: 1 for the first.
+        epoch: passes over the data so far, as a fraction.
+        loss: mean over the step's micro-batches, of this device.
+        learning_rate: before the groups' factors.
+        grad_norm: global norm before clipping.
+        loss_scale: 1 where none is used.
+        is_skipped: gradients overflowed and no weight was changed.
+        samples: rows, on all devices.
+        tokens: of these rows, padding left out, on this device.
+        seconds: that the step took, from batch to loss.
+        is_compiling: the step met a new shape, so that most of its time went into compiling a graph.
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    loss_scale: float
+    is_skipped: bool
+    samples: int
+    tokens: int
+    seconds: float
+    is_compiling: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationReport:
+    """One evaluation that is done.
+
+    Attributes:
+        step: optimiser steps before it; 0 for the weights as they came.
+        epoch: passes over the data before it.
+        scores: by name.
+        seconds: that it took.
+        is_best: the best so far.
+    """
+
+    step: int
+    epoch: float
+    scores: Mapping[str, float]
+    seconds: float
+    is_best: bool
+
+
+class Watcher(Protocol):
+    """Someone who watches the loop on rank 0. Every method is called in the loop's own thread."""
+
+    def started(self, plan: RunPlan) -> None:
+        """Before the first step."""
+
+    def stepped(self, report: StepReport) -> None:
+        """After each optimiser step."""
+
+    def evaluating(self, done: int, total: int) -> None:
+        """After each batch of an evaluation: rows done of all rows."""
+
+    def evaluated(self, report: EvaluationReport) -> None:
+        """After each evaluation."""
+
+    def saving(self) -> dict[str, Any]:
+        """Before a checkpoint is written: JSON values that `resumed` wants back, such as a position in a log file."""
+
+    def resumed(self, state: Mapping[str, Any]) -> None:
+        """Before `started`, in a run that goes on from a checkpoint: forget what came after it."""
+
+    def noted(self, text: str) -> None:
+        """Something to be said without disturbing the bar, such as where a checkpoint was written."""
+
+    def ended(self, reason: str) -> None:
+        """After the last step: finished, stopped early, or interrupted."""
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A function of the user's that is called after every n-th optimiser step."""
+
+    function: Callable[[StepReport], None]
+    every: int
