@@ -1,3 +1,47 @@
-"""BERT and NEZHA on MindSpore: training, checkpoints of every origin, and an HTTP server."""
+"""BERT and NEZHA on MindSpore: fine-tuning, checkpoints of every origin, and answers.
+
+The public names are loaded when they are first used, so that `import bert_ms` imports neither MindSpore nor numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Public name -> (module, attribute); an empty attribute is the module itself.
+_PUBLIC = {
+    "BertConfig": ("bert_ms.config", "BertConfig"),
+    "Tokenizer": ("bert_ms.tokenization", "Tokenizer"),
+    "convert": ("bert_ms.hub.convert", "convert"),
+    "from_config": ("bert_ms.hub.load", "from_config"),
+    "from_pretrained": ("bert_ms.hub.load", "from_pretrained"),
+    "metrics": ("bert_ms.metrics", ""),
+    "with_loss": ("bert_ms.hub.load", "with_loss"),
+}
+
+if TYPE_CHECKING:
+    from bert_ms import metrics as metrics
+    from bert_ms.config import BertConfig as BertConfig
+    from bert_ms.hub.convert import convert as convert
+    from bert_ms.hub.load import from_config as from_config
+    from bert_ms.hub.load import from_pretrained as from_pretrained
+    from bert_ms.hub.load import with_loss as with_loss
+    from bert_ms.tokenization import Tokenizer as Tokenizer
+
+__all__ = ["BertConfig", "Tokenizer", "convert", "from_config", "from_pretrained", "metrics", "with_loss"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'bert_ms' has no attribute '{name}'")
+    module_name, attribute = _PUBLIC[name]
+    module = importlib.import_module(module_name)
+    value = getattr(module, attribute) if attribute else module
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -1,1 +1,21 @@
-"""Filled by its room."""
+"""Every foreign checkpoint format to ours and back: readers, name rules, a report that leaves nothing unexplained."""
+
+from bert_ms.checkpoint.load import load_into, plan
+from bert_ms.checkpoint.opened import Checkpoint, open_checkpoint, read
+from bert_ms.checkpoint.report import LoadReport, WrongShape
+from bert_ms.checkpoint.save import FORMATS, copy, save
+from bert_ms.checkpoint.weights import Weights
+
+__all__ = [
+    "FORMATS",
+    "Checkpoint",
+    "LoadReport",
+    "Weights",
+    "WrongShape",
+    "copy",
+    "load_into",
+    "open_checkpoint",
+    "plan",
+    "read",
+    "save",
+]

@@ -1,1 +1,1 @@
-"""Filled by its room."""
+"""Pretrained models: names, loading, converting, and MindSpore Hub's cards."""

@@ -1,0 +1,193 @@
+"""Reversible rules between our parameter names and those of a peer.
+
+A rule is a pair of templates such as `encoder.layers.{i}.attention.layer_norm.{norm}` and
+`encoder.layer.{i}.attention.output.LayerNorm.{norm}`. `{i}` stands for a number; every other field stands for one of the
+words that the table gives for it, each with the peer's spellings of it (the first is the one written). Our names in rules
+are those of the bare encoder and of the heads; a network with a head keeps its encoder under `bert.`, which is added and
+removed elsewhere (`with_encoder`, `without_encoder`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from bert_ms.errors import CheckpointError
+
+ENCODER_PREFIX = "bert."
+ENCODER_PARTS = ("embeddings.", "encoder.", "pooler.")
+
+_FIELD = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of a name table.
+
+    Attributes:
+        ours: template of our name.
+        theirs: template of the peer's name, without its prefix.
+        older: templates of earlier names, read but never written.
+        is_transposed: the peer stores the transposed matrix.
+        prefix: written before `theirs` in place of the table's prefix; None takes the table's.
+    """
+
+    ours: str
+    theirs: str
+    older: tuple[str, ...] = ()
+    is_transposed: bool = False
+    prefix: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a parameter of ours is in a peer's file."""
+
+    name: str
+    is_transposed: bool = False
+
+
+@dataclass(frozen=True)
+class Translation:
+    """The names of one file, explained.
+
+    Attributes:
+        table: the names' origin.
+        found: our name -> the file's.
+        dropped: reason -> names in the file that are known and not needed.
+        unknown: names in the file that nothing explains.
+    """
+
+    table: NameTable
+    found: Mapping[str, Found]
+    dropped: Mapping[str, tuple[str, ...]]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NameTable:
+    """How one peer names the parameters of BERT and NEZHA.
+
+    Attributes:
+        name: of the origin, for reports.
+        rules: tried in order.
+        words: field -> our word -> the peer's spellings of it, the first of which is written.
+        wrappers: regular expression of one prefix that wrapping adds; any number of them is taken off.
+        known_unused: (regular expression of a whole name in the file, why it is not needed).
+        encoder_prefix: written before encoder names when there is a head.
+        head_prefix: written before head names.
+    """
+
+    name: str
+    rules: tuple[Rule, ...]
+    words: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    wrappers: str = r"(?!)"
+    known_unused: tuple[tuple[str, str], ...] = ()
+    encoder_prefix: str = ""
+    head_prefix: str = ""
+
+    def translate(self, names: Iterable[str]) -> Translation:
+        """Explain the names of a file.
+
+        Raises:
+            CheckpointError: two names of the file mean the same parameter.
+        """
+        found: dict[str, Found] = {}
+        dropped: dict[str, list[str]] = {}
+        unknown: list[str] = []
+        for name in names:
+            reason = next((why for pattern, why in self._unused if pattern.fullmatch(name)), None)
+            if reason:
+                dropped.setdefault(reason, []).append(name)
+                continue
+            hit = self._ours_of(self._wrapping.sub("", name))
+            if hit is None:
+                unknown.append(name)
+            elif hit[0] in found:
+                raise CheckpointError(f"both '{found[hit[0]].name}' and '{name}' of the file are '{hit[0]}': remove one.")
+            else:
+                found[hit[0]] = Found(name, hit[1])
+        return Translation(self, found, {why: tuple(n) for why, n in dropped.items()}, tuple(unknown))
+
+    def names_of(self, ours: Iterable[str]) -> dict[str, Found]:
+        """The peer's name of each of our (bare) names, prefixed as the peer's own files are.
+
+        Raises:
+            CheckpointError: the peer has no such parameter.
+        """
+        ours = list(ours)
+        has_head = any(not name.startswith(ENCODER_PARTS) for name in ours)
+        written: dict[str, Found] = {}
+        for name in ours:
+            rule, theirs = self._theirs_of(name)
+            prefix = self.head_prefix
+            if name.startswith(ENCODER_PARTS):
+                prefix = self.encoder_prefix if has_head else ""
+            written[name] = Found((prefix if rule.prefix is None else rule.prefix) + theirs, rule.is_transposed)
+        return written
+
+    def _ours_of(self, name: str) -> tuple[str, bool] | None:
+        for pattern, rule in self._reading:
+            match = pattern.fullmatch(name)
+            if match:
+                words = {key: self._our_word(key, value) for key, value in match.groupdict().items()}
+                return _FIELD.sub(lambda m, words=words: words[m[1]], rule.ours), rule.is_transposed
+        return None
+
+    def _theirs_of(self, name: str) -> tuple[Rule, str]:
+        for pattern, rule in self._writing:
+            match = pattern.fullmatch(name)
+            if match:
+                words = {key: self._their_word(key, value) for key, value in match.groupdict().items()}
+                return rule, _FIELD.sub(lambda m, words=words: words[m[1]], rule.theirs)
+        raise CheckpointError(f"{self.name} files have no place for '{name}': write another format.")
+
+    def _our_word(self, key: str, value: str) -> str:
+        words = self.words.get(key, {})
+        return next((ours for ours, theirs in words.items() if value in theirs), value)
+
+    def _their_word(self, key: str, value: str) -> str:
+        return self.words[key][value][0] if key in self.words else value
+
+    @cached_property
+    def _wrapping(self) -> re.Pattern[str]:
+        return re.compile(rf"^(?:(?:{self.wrappers})\.)+")
+
+    @cached_property
+    def _unused(self) -> list[tuple[re.Pattern[str], str]]:
+        return [(re.compile(pattern), why) for pattern, why in self.known_unused]
+
+    @cached_property
+    def _reading(self) -> list[tuple[re.Pattern[str], Rule]]:
+        theirs = {key: [w for spellings in words.values() for w in spellings] for key, words in self.words.items()}
+        return [(_pattern(template, theirs), rule) for rule in self.rules for template in (rule.theirs, *rule.older)]
+
+    @cached_property
+    def _writing(self) -> list[tuple[re.Pattern[str], Rule]]:
+        ours = {key: list(words) for key, words in self.words.items()}
+        return [(_pattern(rule.ours, ours), rule) for rule in self.rules]
+
+
+def _pattern(template: str, words: Mapping[str, list[str]]) -> re.Pattern[str]:
+    """A template as a regular expression with one named group a field."""
+    parts = _FIELD.split(template)
+    for at in range(1, len(parts), 2):
+        choices = "|".join(map(re.escape, words[parts[at]])) if parts[at] in words else r"0|[1-9]\d{0,3}"
+        parts[at] = f"(?P<{parts[at]}>{choices})"
+    parts[::2] = map(re.escape, parts[::2])
+    return re.compile("".join(parts))
+
+
+def without_encoder(name: str) -> str:
+    """A network's parameter name without the `bert.` that a head puts before its encoder's."""
+    bare = name.removeprefix(ENCODER_PREFIX)
+    return bare if bare.startswith(ENCODER_PARTS) else name
+
+
+def with_encoder(names: Iterable[str]) -> dict[str, str]:
+    """Bare name -> the name in our files: encoder names get `bert.` if there is a head among them."""
+    names = list(names)
+    has_head = any(not name.startswith(ENCODER_PARTS) for name in names)
+    return {n: ENCODER_PREFIX + n if has_head and n.startswith(ENCODER_PARTS) else n for n in names}

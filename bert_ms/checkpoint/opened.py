@@ -1,0 +1,222 @@
+"""A checkpoint opened: its tensors under our names, with a configuration that has been checked against them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bert_ms.checkpoint import architecture, names, source
+from bert_ms.checkpoint.weights import Entry, Weights
+from bert_ms.config import BertConfig
+from bert_ms.errors import CheckpointError, ConfigError
+
+IDLE_POSITIONS = "position table that relative positions leave unused"
+TIED_COPY = "copy of a tied parameter"
+UNTIED_BIAS = "bias that the decoder's own replaces"
+
+# What decides the shapes or the meaning of tensors: a caller's configuration may not contradict the file's own in these.
+_STRUCTURAL = (
+    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+    "max_position_embeddings", "type_vocab_size", "position_embedding_type", "relative_position",
+)  # fmt: skip
+# What changes results without changing shapes: noted where a caller's configuration differs from the file's own.
+_NUMERIC = ("hidden_act", "layer_norm_eps", "max_relative_position")
+VOCABULARY = "vocab.txt"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights from anywhere, as this package sees them; nothing is in memory until it is asked for.
+
+    Attributes:
+        source: the files.
+        weights: the tensors by the file's names.
+        origin: whose names those are.
+        entries: the tensors by our bare names (encoder names without `bert.`).
+        file_names: our bare name -> the file's.
+        dropped: reason -> file names that are known and not needed.
+        unknown: file names that nothing explains.
+        config: of the network that the weights are for, checked against their shapes.
+        notes: what was assumed.
+    """
+
+    source: source.Source
+    weights: Weights
+    origin: str
+    entries: Mapping[str, Entry]
+    file_names: Mapping[str, str]
+    dropped: Mapping[str, tuple[str, ...]]
+    unknown: tuple[str, ...]
+    config: BertConfig
+    notes: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> str:
+        """What the weights were trained for, by the configuration, else by the heads that are there."""
+        by_heads = architecture.task_of(self.entries)
+        return self.config.task if self.config.task and by_heads != "encoder" else by_heads
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each tensor by our bare names."""
+        return {name: entry.shape for name, entry in self.entries.items()}
+
+    def array(self, name: str) -> np.ndarray:
+        """One tensor by our bare name, float32 if it is stored in half precision."""
+        return self.entries[name].load()
+
+
+def read(path: str | os.PathLike[str]) -> Weights:
+    """The tensors of a directory or file by the names that are in it.
+
+    Raises:
+        CheckpointError: there are no weights, or they are broken.
+    """
+    return source.read_weights(source.locate(path))
+
+
+def open_checkpoint(
+    path: str | os.PathLike[str], *, config: BertConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None
+) -> Checkpoint:
+    """Open weights of any format and origin, and settle the configuration of their network.
+
+    Args:
+        path: a directory or a file.
+        config: the configuration, for weights that come without one; it is checked against the file's own and its shapes.
+
+    Raises:
+        CheckpointError: the weights are broken, are not BERT's or NEZHA's, or do not fit the configuration.
+        ConfigError: a configuration cannot be read.
+    """
+    where = source.locate(path)
+    if where.manifest is not None:
+        where.manifest.verify(where.weights)
+    weights = source.read_weights(where)
+    translation = names.translate(weights, file=str(where.weights))
+    entries = {
+        ours: weights.entries[found.name].transposed() if found.is_transposed else weights.entries[found.name]
+        for ours, found in translation.found.items()
+    }
+    file_names = {ours: found.name for ours, found in translation.found.items()}
+    dropped: dict[str, list[str]] = {why: list(dropped_names) for why, dropped_names in translation.dropped.items()}
+
+    def drop(name: str, why: str) -> None:
+        del entries[name]
+        dropped.setdefault(why, []).append(file_names.pop(name))
+
+    is_zoo = translation.table is names.MODEL_ZOO
+    shapes = {name: entry.shape for name, entry in entries.items()}
+    settled, notes = _settle_config(where, config, shapes, is_zoo=is_zoo)
+    if architecture.has_idle_positions(settled, shapes, is_own_config=config is None):
+        drop(architecture.POSITION_TABLE, IDLE_POSITIONS)
+    settled = _settle_decoder(settled, entries, file_names, drop)
+    _check(where, settled, {name: entry.shape for name, entry in entries.items()})
+    return Checkpoint(
+        source=where,
+        weights=weights,
+        origin=translation.table.name,
+        entries=entries,
+        file_names=file_names,
+        dropped={why: tuple(dropped_names) for why, dropped_names in dropped.items()},
+        unknown=translation.unknown,
+        config=settled,
+        notes=tuple(notes),
+    )
+
+
+def _settle_config(
+    where: source.Source, given: Any, shapes: architecture.Shapes, *, is_zoo: bool
+) -> tuple[BertConfig, list[str]]:
+    own, named = _own_config(where)
+    if given is not None:
+        asked = _as_config(given)
+        notes = _compare(asked, own, named) if own else []
+        return asked, notes
+    if own is None:
+        return architecture.infer(shapes, is_zoo=is_zoo, name=str(where.weights))
+    notes = [f"configuration from {named}"] if where.path != where.directory and where.manifest is None else []
+    return own, notes
+
+
+def _own_config(where: source.Source) -> tuple[BertConfig | None, str]:
+    if where.manifest is not None and where.manifest.config is not None:
+        return BertConfig.from_dict(where.manifest.config, source=str(where.weights)), "its manifest"
+    if where.config is None:
+        return None, ""
+    return BertConfig.from_file(where.config), str(where.config)
+
+
+def _as_config(given: Any) -> BertConfig:
+    if isinstance(given, BertConfig):
+        return given
+    if isinstance(given, Mapping):
+        return BertConfig.from_dict(given, source="config=")
+    if isinstance(given, (str, os.PathLike)):
+        return BertConfig.from_file(given)
+    raise ConfigError(f"config= is a {type(given).__name__}: expected a BertConfig, a mapping, or the path of a file.")
+
+
+def _compare(asked: BertConfig, own: BertConfig, named: str) -> list[str]:
+    fields = [f for f in _STRUCTURAL if getattr(asked, f) != getattr(own, f)]
+    if fields:
+        differences = "; ".join(f"{f} is {getattr(asked, f)!r}, there {getattr(own, f)!r}" for f in fields)
+        raise CheckpointError(
+            f"config= contradicts {named}, which comes with the weights: {differences}. Leave config= out, or change only "
+            f"what does not shape the network (dropout, labels, ...)."
+        )
+    return [
+        f"{f} is {getattr(asked, f)!r} by config=, {getattr(own, f)!r} in {named}"
+        for f in _NUMERIC
+        if getattr(asked, f) != getattr(own, f)
+    ]
+
+
+def _settle_decoder(
+    config: BertConfig, entries: dict[str, Entry], file_names: dict[str, str], drop: Callable[[str, str], None]
+) -> BertConfig:
+    """Leave one decoder weight at most (none when it is tied to the word table), and one bias."""
+    weight, bias, own_bias = "predictions.decoder.weight", "predictions.bias", "predictions.decoder.bias"
+    if weight not in entries:
+        if own_bias in entries:
+            drop(own_bias, TIED_COPY)
+        return config
+    if config.tie_word_embeddings and np.array_equal(entries[weight].load(), entries[architecture.WORD_TABLE].load()):
+        drop(weight, TIED_COPY)
+        if own_bias in entries:
+            drop(own_bias, TIED_COPY)
+        return config
+    if own_bias in entries:
+        if bias in entries:
+            drop(bias, UNTIED_BIAS)
+        entries[bias], file_names[bias] = entries.pop(own_bias), file_names.pop(own_bias)
+    return dataclasses.replace(config, tie_word_embeddings=False)
+
+
+def _check(where: source.Source, config: BertConfig, shapes: architecture.Shapes) -> None:
+    problems = list(architecture.disagreements(config, shapes))
+    rows = architecture.observed(shapes).get("vocab_size")
+    vocabulary = where.directory / VOCABULARY
+    if rows is not None and vocabulary.is_file():
+        words = _lines(vocabulary)
+        if words > rows:
+            problems.append(
+                f"{vocabulary} has {words} entries, but the word table has {rows} rows: it is another model's vocabulary"
+            )
+    if problems:
+        raise CheckpointError(f"{where.weights} does not fit its configuration: " + "; ".join(problems) + ".")
+
+
+def _lines(file: Path) -> int:
+    with file.open("rb") as opened:
+        return sum(1 for line in opened if line.strip(b"\r\n"))
+
+
+def bare(parameter_names: Iterable[str]) -> dict[str, str]:
+    """Bare name -> the network's own name, for the parameters of a network."""
+    return {names.without_encoder(name): name for name in parameter_names}

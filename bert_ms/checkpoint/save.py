@@ -1,0 +1,218 @@
+"""Save a network, or copy a checkpoint, in any format that is written; configuration and vocabulary go along."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bert_ms import __version__
+from bert_ms.checkpoint import manifest, names, staging, writers
+from bert_ms.checkpoint.opened import Checkpoint, bare
+from bert_ms.checkpoint.weights import STORED_TYPES, Entry
+from bert_ms.config import BertConfig
+from bert_ms.errors import CheckpointError, unknown
+
+logger = logging.getLogger(__name__)
+
+# Small files that make text of ids and back; copied beside the weights as they are.
+TOKENIZER_FILES = (
+    "vocab.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+SUFFIXES = (".ckpt", ".safetensors")
+_ROOM = 1 << 20  # for the small files
+
+
+class SavesItself(Protocol):
+    """A tokenizer, as far as this room knows one."""
+
+    def save(self, directory: Any) -> Any:
+        """Write its files into a directory."""
+
+
+@dataclass(frozen=True)
+class _Format:
+    """A way to write: the file's name in a directory, its names' table, and its writer."""
+
+    file_name: str
+    table: Callable[[BertConfig], names.NameTable]
+    write: Callable[[Path, Mapping[str, Entry]], None]
+    refuses: Callable[[BertConfig], str | None]
+
+
+def _no_objection(_config: BertConfig) -> str | None:
+    return None
+
+
+def _hugging_face_objection(config: BertConfig) -> str | None:
+    if config.relative_position == "learned":
+        return "Hugging Face's Nezha has sinusoids, no learned table"
+    return None
+
+
+def _zoo_objection(config: BertConfig) -> str | None:
+    if config.relative_position == "sinusoid":
+        return "the model zoo's NEZHA has a learned table, no sinusoids"
+    if config.position_embedding_type != "absolute":
+        return f"the model zoo has no position_embedding_type '{config.position_embedding_type}'"
+    return None
+
+
+def _hugging_face_table(config: BertConfig) -> names.NameTable:
+    return names.HUGGING_FACE if config.relative_position == "none" else names.HUGGING_FACE_NEZHA
+
+
+FORMATS: dict[str, _Format] = {
+    "mindspore": _Format(
+        "model.ckpt",
+        lambda _: names.OURS,
+        lambda path, tensors: writers.write_ckpt(path, tensors, with_checksum=True),
+        _no_objection,
+    ),
+    "safetensors": _Format(
+        "model.safetensors",
+        _hugging_face_table,
+        lambda path, tensors: writers.write_safetensors(path, tensors, texts={"format": "pt"}),
+        _hugging_face_objection,
+    ),
+    "modelzoo": _Format(
+        "bert.ckpt",
+        lambda _: names.MODEL_ZOO,
+        lambda path, tensors: writers.write_ckpt(path, tensors, with_checksum=False),
+        _zoo_objection,
+    ),
+}
+
+
+def save(
+    cell: Any,
+    destination: str | os.PathLike[str],
+    *,
+    format: str = "mindspore",
+    tokenizer: SavesItself | None = None,
+    companions: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Write a network's weights with all that is needed to use them again.
+
+    Args:
+        cell: a Cell with a `config`, whose parameter paths are our names.
+        destination: a directory (weights, config.json, tokenizer files, bert_ms.json), or a file name that ends in
+            .ckpt or .safetensors (the weights, and beside them a .json with configuration and checksum).
+        format: "mindspore" (our names), "safetensors" (Hugging Face's names) or "modelzoo" (the zoo's names).
+        tokenizer: written into the directory.
+        companions: a directory whose tokenizer files are copied, where there is no `tokenizer`.
+
+    Returns:
+        The weights file.
+
+    Raises:
+        CheckpointError: the format cannot hold this network, or the destination cannot be written.
+    """
+    parameters = {path: parameter for path, parameter in cell.parameters_and_names()}
+    entries = {name: _live_entry(parameters[path]) for name, path in bare(parameters).items()}
+    return write(entries, cell.config, destination, format=format, tokenizer=tokenizer, companions=companions)
+
+
+def copy(checkpoint: Checkpoint, destination: str | os.PathLike[str], *, format: str) -> Path:
+    """Write an opened checkpoint in another format, tensor by tensor; tokenizer files go along. See `save`."""
+    config = dataclasses.replace(
+        checkpoint.config, task=checkpoint.task, add_pooler="pooler.dense.weight" in checkpoint.entries
+    )
+    return write(checkpoint.entries, config, destination, format=format, companions=checkpoint.source.directory)
+
+
+def write(
+    entries: Mapping[str, Entry],
+    config: BertConfig,
+    destination: str | os.PathLike[str],
+    *,
+    format: str,
+    tokenizer: SavesItself | None = None,
+    companions: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Write tensors under our bare names in a format; see `save`."""
+    if format not in FORMATS:
+        raise CheckpointError(unknown("format", format, FORMATS))
+    chosen = FORMATS[format]
+    objection = chosen.refuses(config)
+    if objection:
+        raise CheckpointError(f"this network cannot be written as '{format}': {objection}. Write 'mindspore' instead.")
+    tensors = _foreign(entries, chosen.table(config))
+    target = Path(destination).expanduser()
+    is_file = target.suffix in SUFFIXES and not target.is_dir()
+    directory, file_name = (target.parent, target.name) if is_file else (target, chosen.file_name)
+    if not is_file and target.exists() and not target.is_dir():
+        raise CheckpointError(f"{target} is a file: name a directory, or a file name that ends in .ckpt or .safetensors.")
+    sidecar = manifest.beside(Path(file_name)).name if is_file else manifest.FILE_NAME
+    needed = sum(writers.size_of(entry) for entry in entries.values()) + _ROOM
+    with staging.staged(directory, needed_bytes=needed, last=sidecar) as scratch:
+        chosen.write(scratch / file_name, tensors)
+        if not is_file:
+            config.save(scratch / "config.json")
+        _add_tokenizer(scratch, directory, tokenizer, companions, may_replace=not is_file)
+        manifest.Manifest(
+            weights=file_name,
+            format=format,
+            sha256={p.name: manifest.sha256(p) for p in sorted(scratch.iterdir())},
+            config=config.to_dict() if is_file else None,
+            task=config.task,
+            bert_ms_version=__version__,
+        ).write(scratch / sidecar)
+    return directory / file_name
+
+
+def _foreign(entries: Mapping[str, Entry], table: names.NameTable) -> dict[str, Entry]:
+    written = table.names_of(entries)
+    tensors = {
+        found.name: entries[ours].transposed() if found.is_transposed else entries[ours] for ours, found in written.items()
+    }
+    if table in (names.HUGGING_FACE, names.HUGGING_FACE_NEZHA) and "predictions.decoder.weight" in entries:
+        tensors["cls.predictions.decoder.bias"] = entries["predictions.bias"]  # an untied decoder's bias has two names
+    return tensors
+
+
+def _add_tokenizer(
+    scratch: Path, directory: Path, tokenizer: SavesItself | None, companions: Any, *, may_replace: bool
+) -> None:
+    """Put tokenizer files among those to be moved; beside a single file, never over another one's."""
+    if tokenizer is not None:
+        tokenizer.save(scratch)
+    elif companions is not None and Path(companions).resolve() != directory.resolve():
+        for name in TOKENIZER_FILES:
+            if (Path(companions) / name).is_file():
+                shutil.copyfile(Path(companions) / name, scratch / name)
+    for name in TOKENIZER_FILES:
+        new, old = scratch / name, directory / name
+        if not may_replace and new.is_file() and old.is_file():
+            if new.read_bytes() != old.read_bytes():
+                logger.warning("%s belongs to other weights and is kept: give the new ones a directory of their own", old)
+            new.unlink()
+
+
+def _live_entry(parameter: Any) -> Entry:
+    """A parameter of a network, read when it is written."""
+    dtype = str(parameter.dtype).lower()
+    if dtype not in STORED_TYPES:
+        raise CheckpointError(f"parameter '{parameter.name}' has the type {parameter.dtype}, which no checkpoint here holds.")
+
+    def read() -> Any:
+        return parameter.asnumpy() if dtype != "bfloat16" else _bits(parameter)
+
+    return Entry(shape=tuple(parameter.shape), dtype=dtype, read=read)
+
+
+def _bits(parameter: Any) -> Any:
+    """The bits of a bfloat16 parameter, which numpy cannot hold as numbers."""
+    from bert_ms import compat
+
+    numbers = parameter.astype(compat.mindspore().float32).asnumpy()
+    return (numbers.view("uint32") >> 16).astype("uint16")

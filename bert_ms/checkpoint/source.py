@@ -1,0 +1,142 @@
+"""Find the weights, configuration and vocabulary that a path stands for."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bert_ms.checkpoint import manifest, readers
+from bert_ms.checkpoint.weights import Entry, Weights
+from bert_ms.errors import CheckpointError
+
+CONFIG_NAMES = ("config.json", "bert_config.json")
+PREFERRED = "model.safetensors"
+MAX_INDEX_BYTES = 64 << 20
+_TEXT_SUFFIXES = (".json", ".txt", ".md", ".yaml", ".yml", ".npz", ".npy", ".py", ".jsonl", ".log", ".png", ".html")
+_TORCH_NAMES = (".bin", ".pt", ".pth")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What belongs together on disk.
+
+    Attributes:
+        path: as the caller named it.
+        weights: the file with the weights, or the index of a sharded checkpoint.
+        directory: where configuration and vocabulary are looked for.
+        config: configuration file, if there is one.
+        manifest: what `save` wrote beside the weights, if it did.
+    """
+
+    path: Path
+    weights: Path
+    directory: Path
+    config: Path | None
+    manifest: manifest.Manifest | None
+
+
+def locate(path: str | os.PathLike[str]) -> Source:
+    """Find what to read for a directory or a single file.
+
+    Raises:
+        CheckpointError: nothing is there, no weights are among the files, several are, or a link leads out.
+    """
+    given = Path(path).expanduser()
+    if not given.exists():
+        raise CheckpointError(f"{given} does not exist: name a directory with weights, a weights file, or a catalogue name.")
+    if given.is_dir():
+        found = manifest.read(given / manifest.FILE_NAME) if (given / manifest.FILE_NAME).is_file() else None
+        weights = _inside(given, found.weights) if found else _weights_in(given)
+        return Source(given, weights, given, _config_in(given), found)
+    if not given.is_file():
+        raise CheckpointError(f"{given} is neither a file nor a directory.")
+    beside = manifest.beside(given)
+    found = manifest.read(beside) if beside.is_file() else None
+    return Source(given, given, given.parent, _config_in(given.parent), found)
+
+
+def read_weights(source: Source) -> Weights:
+    """The tensors of a source, sharded or not.
+
+    Raises:
+        CheckpointError: a file is broken, or an index and its shards do not fit together.
+    """
+    if source.weights.name.endswith(".index.json"):
+        return _read_sharded(source.weights)
+    return readers.read_file(source.weights)
+
+
+def _config_in(directory: Path) -> Path | None:
+    return next((directory / name for name in CONFIG_NAMES if (directory / name).is_file()), None)
+
+
+def _weights_in(directory: Path) -> Path:
+    """The one file (or index) in a directory that holds the weights, told by content."""
+    files = sorted(p for p in directory.iterdir() if p.is_file() and not p.name.startswith("."))
+    indices = [p for p in files if p.name.endswith(".safetensors.index.json")]
+    if (directory / PREFERRED).is_file():
+        return _inside(directory, PREFERRED)
+    if len(indices) == 1:
+        return _inside(directory, indices[0].name)
+    candidates = [p for p in files if p.suffix not in _TEXT_SUFFIXES]
+    readable = [p.name for p in candidates if p.stat().st_size and readers.sniff(_inside(directory, p.name))]
+    if len(readable) == 1:
+        return _inside(directory, readable[0])
+    if readable:
+        raise CheckpointError(f"{directory} holds several weights files, {', '.join(readable)}: name the one that is meant.")
+    suspects = [p for p in candidates if p.suffix in (*_TORCH_NAMES, ".ckpt", ".safetensors", ".h5", ".params")]
+    if suspects:
+        return _inside(directory, suspects[0].name)  # reading it says what is wrong with it
+    shown = ", ".join(p.name for p in files[:8]) or "no files"
+    known = " or ".join(f.name for f in readers.FORMATS)
+    raise CheckpointError(f"{directory} holds no weights ({shown}): expected a {known} file, by whatever name.")
+
+
+def _inside(directory: Path, name: str) -> Path:
+    """`directory / name`, refused if it, or what it links to, is elsewhere.
+
+    Links into `blobs` of the same Hugging Face cache entry (`blobs/`, `snapshots/REVISION/`) are that cache's own layout.
+    """
+    if not name or name != Path(name).name or name in (".", ".."):
+        raise CheckpointError(f"{directory}: '{name}' is not the name of a file in this directory; it is not followed.")
+    file = directory / name
+    if not file.exists():
+        raise CheckpointError(f"{directory}: '{name}' is named, but is not there.")
+    real, home = file.resolve(), directory.resolve()
+    is_cache_blob = home.parent.name == "snapshots" and real.parent == home.parent.parent / "blobs"
+    if real.parent != home and not is_cache_blob:
+        raise CheckpointError(
+            f"{file} links out of its directory, to {real}; it is not followed. Name that file, or copy it here."
+        )
+    return file
+
+
+def _read_sharded(index: Path) -> Weights:
+    names = _weight_map(index)
+    shards = {file: readers.read_file(_inside(index.parent, file)) for file in sorted(set(names.values()))}
+    entries: dict[str, Entry] = {}
+    for name, file in names.items():
+        if name not in shards[file].entries:
+            raise CheckpointError(f"{index} says that '{name}' is in {file}, but it is not: the shards do not belong together.")
+        entries[name] = shards[file].entries[name]
+    extra = sorted(name for shard in shards.values() for name in shard.entries if name not in entries)
+    if extra:
+        raise CheckpointError(f"{index} does not list {len(extra)} tensors of its shards, among them '{extra[0]}'.")
+    files = tuple(path for shard in shards.values() for path in shard.files)
+    return Weights(entries=entries, format=f"sharded {next(iter(shards.values())).format}", files=files)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    if index.stat().st_size > MAX_INDEX_BYTES:
+        raise CheckpointError(f"{index} has {index.stat().st_size} bytes; an index has at most {MAX_INDEX_BYTES}.")
+    try:
+        content: Any = json.loads(index.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{index} is not valid JSON: {error}.") from None
+    names = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(names, dict) or not names or not all(isinstance(v, str) for v in names.values()):
+        raise CheckpointError(f"{index} has no weight_map of tensor names to file names.")
+    return names

@@ -1,0 +1,131 @@
+"""Tensors of a file by name, read one at a time when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from bert_ms.errors import CheckpointError, unknown
+
+# Stored type -> the numpy type of its bytes. numpy has no bfloat16: its bits travel as uint16.
+STORED_TYPES: dict[str, np.dtype] = {
+    "bool": np.dtype("?"),
+    "uint8": np.dtype("u1"),
+    "int8": np.dtype("i1"),
+    "uint16": np.dtype("<u2"),
+    "int16": np.dtype("<i2"),
+    "uint32": np.dtype("<u4"),
+    "int32": np.dtype("<i4"),
+    "uint64": np.dtype("<u8"),
+    "int64": np.dtype("<i8"),
+    "float16": np.dtype("<f2"),
+    "bfloat16": np.dtype("<u2"),
+    "float32": np.dtype("<f4"),
+    "float64": np.dtype("<f8"),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a file, not yet in memory.
+
+    Attributes:
+        shape: as stored.
+        dtype: as stored, a key of STORED_TYPES.
+        read: gives the stored values in a new array of `shape` (bfloat16 as its bits).
+        is_transposed: the array that `load` gives is the stored one transposed.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], np.ndarray]
+    is_transposed: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the stored tensor takes."""
+        return prod(self.shape) * STORED_TYPES[self.dtype].itemsize
+
+    def transposed(self) -> Entry:
+        """The same tensor with its axes reversed, as far as `load` is concerned."""
+        return replace(self, shape=self.shape[::-1], is_transposed=not self.is_transposed)
+
+    def load(self) -> np.ndarray:
+        """The tensor in memory; half-precision numbers become float32, without loss."""
+        array = self.read()
+        if self.dtype == "bfloat16":
+            array = (array.astype(np.uint32) << 16).view(np.float32)
+        elif self.dtype == "float16":
+            array = array.astype(np.float32)
+        return np.ascontiguousarray(array.T) if self.is_transposed else array
+
+
+@dataclass(frozen=True)
+class Weights(Mapping[str, np.ndarray]):
+    """The tensors of a checkpoint by the names in its file; `weights[name]` reads that one tensor.
+
+    Attributes:
+        entries: each tensor's shape, stored type and how to read it.
+        format: name of the file format.
+        files: the files read, one unless the checkpoint is sharded.
+        texts: texts that the format keeps beside the tensors.
+    """
+
+    entries: Mapping[str, Entry]
+    format: str
+    files: tuple[Path, ...]
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.entries:
+            raise KeyError(unknown("tensor", name, self.entries))
+        return self.entries[name].load()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each tensor, without reading any."""
+        return {name: entry.shape for name, entry in self.entries.items()}
+
+
+def entry_in_file(path: Path, *, dtype: str, shape: tuple[int, ...], parts: tuple[tuple[int, int], ...]) -> Entry:
+    """A tensor whose little-endian bytes lie in one or several places of a file.
+
+    It is read with positioned reads, not mapped: memory holds what was asked for once, not the file's pages beside it,
+    and a file that shrinks meanwhile is an error instead of a crash.
+
+    Args:
+        path: the file.
+        dtype: stored type, a key of STORED_TYPES.
+        shape: the tensor's shape; its bytes must be as many as `parts` hold (checked by the reader).
+        parts: (offset, length) in bytes of each place, in order.
+    """
+
+    def read() -> np.ndarray:
+        array = np.empty(shape, STORED_TYPES[dtype])
+        target = memoryview(array.reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+        done = 0
+        with path.open("rb") as file:
+            for offset, length in parts:
+                file.seek(offset)
+                got = file.readinto(target[done : done + length]) if length else 0
+                if got != length:
+                    raise CheckpointError(f"{path} ended while it was read: is something else writing to it?")
+                done += length
+        return array
+
+    return Entry(shape=shape, dtype=dtype, read=read)
+
+
+def entry_in_memory(array: np.ndarray) -> Entry:
+    """A tensor that is in memory already."""
+    return Entry(shape=tuple(array.shape), dtype=array.dtype.name, read=lambda: array)
