@@ -1,10 +1,9 @@
-"""What the train loop tells those who watch it: the progress bar, metrics.jsonl, the report, a user's hooks."""
+"""What the train loop tells those who watch it: the recorder of progress and metrics, and a user's hooks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +14,7 @@ class RunPlan:
         total_steps: optimiser steps of the whole run.
         steps_per_epoch: optimiser steps of one pass over the data, as a fraction where accumulation does not divide it.
         first_step: 0, or the steps that were done before the run was interrupted.
+        is_resumed: the run goes on from a checkpoint; what was recorded of later steps is to be forgotten.
         samples_per_step: rows of one optimiser step, on all devices.
         metric: the score that decides which checkpoint is best; None when nothing is evaluated.
     """
@@ -22,6 +22,7 @@ class RunPlan:
     total_steps: int
     steps_per_epoch: float
     first_step: int
+    is_resumed: bool
     samples_per_step: int
     metric: str | None
 
@@ -74,34 +75,6 @@ class EvaluationReport:
     scores: Mapping[str, float]
     seconds: float
     is_best: bool
-
-
-class Watcher(Protocol):
-    """Someone who watches the loop on rank 0. Every method is called in the loop's own thread."""
-
-    def started(self, plan: RunPlan) -> None:
-        """Before the first step."""
-
-    def stepped(self, report: StepReport) -> None:
-        """After each optimiser step."""
-
-    def evaluating(self, done: int, total: int) -> None:
-        """After each batch of an evaluation: rows done of all rows."""
-
-    def evaluated(self, report: EvaluationReport) -> None:
-        """After each evaluation."""
-
-    def saving(self) -> dict[str, Any]:
-        """Before a checkpoint is written: JSON values that `resumed` wants back, such as a position in a log file."""
-
-    def resumed(self, state: Mapping[str, Any]) -> None:
-        """Before `started`, in a run that goes on from a checkpoint: forget what came after it."""
-
-    def noted(self, text: str) -> None:
-        """Something to be said without disturbing the bar, such as where a checkpoint was written."""
-
-    def ended(self, reason: str) -> None:
-        """After the last step: finished, stopped early, or interrupted."""
 
 
 @dataclass(frozen=True)

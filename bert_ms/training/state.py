@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 STATE = "state.json"
 FORMAT = 1
-_STEP = re.compile(r"step-(\d+)")
+_STEP = re.compile(r"step-(\d+)(?:\.(\d+))?")
 _DTYPES = {"float32": "F32", "float16": "F16", "float64": "F64", "int32": "I32", "int64": "I64", "bool": "BOOL"}
 
 
@@ -49,14 +49,14 @@ class ResumePoint:
 
 
 class CheckpointStore:
-    """The directory `checkpoints/` of a run: one folder `step-N` for each checkpoint.
+    """The directory `checkpoints/` of a run: a folder `step-N` for each checkpoint, `step-N.1` for step N saved again.
 
     A checkpoint is written to a hidden folder, flushed to disk, and renamed when it is complete. So whatever is killed
     at whatever moment, each `step-N` is whole. A manifest with checksums shows damage that came later.
 
     Args:
         directory: made if it is not there.
-        keep_last: so many checkpoints are kept; older ones are deleted after a new one is complete.
+        keep_last: of so many steps checkpoints are kept; older ones are deleted after a new one is complete.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, keep_last: int = 2):
@@ -77,8 +77,8 @@ class CheckpointStore:
         Raises:
             TrainingError: it cannot be written, for example because the disk is full; older checkpoints are untouched.
         """
-        target = self.directory / f"step-{step}"
-        temporary = self.directory / f".step-{step}.{os.getpid()}.tmp"
+        target = self._free_name(step)
+        temporary = self.directory / f".{target.name}.{os.getpid()}.tmp"
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(temporary, ignore_errors=True)
@@ -88,8 +88,6 @@ class CheckpointStore:
             manifest[STATE] = _write_bytes(temporary / STATE, _json(dict(state)))
             _write_bytes(temporary / MANIFEST, _json({"format": FORMAT, "step": step, "files": manifest}))
             _sync_directory(temporary)
-            if target.exists():  # of this very step, from before the run was resumed
-                _remove(target)
             os.rename(temporary, target)
             _sync_directory(self.directory)
         except OSError as error:
@@ -103,7 +101,7 @@ class CheckpointStore:
 
     def latest(self) -> ResumePoint | None:
         """The newest checkpoint that is whole; damaged ones are named in a warning and passed over."""
-        for step, path in reversed(self._steps()):
+        for step, _, path in reversed(self._checkpoints()):
             damage = _damage(path)
             if damage is None:
                 return ResumePoint(path, step, json.loads((path / STATE).read_text(encoding="utf-8")))
@@ -115,15 +113,24 @@ class CheckpointStore:
         for leftover in self.directory.glob(".step-*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
 
-    def _steps(self) -> list[tuple[int, Path]]:
+    def _checkpoints(self) -> list[tuple[int, int, Path]]:
+        """(step, revision, path) of each, oldest first."""
         if not self.directory.is_dir():
             return []
         found = ((_STEP.fullmatch(path.name), path) for path in self.directory.iterdir())
-        return sorted((int(match.group(1)), path) for match, path in found if match)
+        return sorted((int(match.group(1)), int(match.group(2) or 0), path) for match, path in found if match)
+
+    def _free_name(self, step: int) -> Path:
+        """A folder that cannot be renamed over would have to go first, and a kill could come between."""
+        taken = [revision for number, revision, _ in self._checkpoints() if number == step]
+        return self.directory / (f"step-{step}.{max(taken) + 1}" if taken else f"step-{step}")
 
     def _prune(self) -> None:
-        for _, path in self._steps()[: -self.keep_last]:
-            _remove(path)
+        newest = {step: path for step, _, path in self._checkpoints()}
+        kept = set(list(newest.values())[-self.keep_last :])
+        for _, _, path in self._checkpoints():
+            if path not in kept:
+                _remove(path)
 
     def _no_room(self, error: OSError, target: Path, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> str:
         megabytes = sum(a.nbytes for group in arrays.values() for a in group.values()) / 1e6

@@ -62,12 +62,14 @@ def test_only_the_last_are_kept(tmp_path):
     assert names(tmp_path) == ["step-3", "step-4"]
 
 
-def test_a_step_can_be_saved_again(tmp_path):
-    store = store_with(tmp_path, 5)
+def test_a_step_can_be_saved_again_without_a_moment_when_none_is_there(tmp_path):
+    store = store_with(tmp_path, 5, keep_last=1)
     store.save(5, ARRAYS, {"step": 5, "again": True})
     point = store.latest()
-    assert point is not None and point.state["again"]
-    assert names(tmp_path) == ["step-5"]
+    assert point is not None and (point.step, point.state["again"]) == (5, True)
+    assert names(tmp_path) == ["step-5.1"]
+    store.save(5, ARRAYS, {})
+    assert names(tmp_path) == ["step-5.2"]
 
 
 def damage_flip(path: Path) -> None:
