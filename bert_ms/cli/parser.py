@@ -1,0 +1,207 @@
+"""The arguments of every command, with examples that teach; importing this imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+OVERRIDES = """
+Any value of the configuration can be given as key=value, for example
+  optimizer.learning_rate=5e-5  training.epochs=3  model.source=DIR
+or by its last name alone, where only one section has it: epochs=3  source=DIR
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **kwargs: Any):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs)
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Arguments of one command; `.command` is the function to call with them.
+
+    `key=value` arguments may stand anywhere after the command and are gathered, in order, in `.overrides`. Wrong usage
+    ends the process with code 2, as argparse does.
+    """
+    parser, commands = _build()
+    arguments, rest = parser.parse_known_args(list(argv))
+    command = commands[arguments.name]
+    arguments.argv = list(argv)
+    arguments.overrides = [item for item in rest if "=" in item and not item.startswith("-")]
+    if arguments.overrides and not hasattr(arguments, "config"):
+        command.error(f"{arguments.name} has no configuration, so it takes no {arguments.overrides[0]}.")
+    for item in rest:
+        if item not in arguments.overrides:
+            command.error(_unknown(item, command))
+    return arguments
+
+
+def _unknown(item: str, command: argparse.ArgumentParser) -> str:
+    if not item.startswith("-"):
+        return f"'{item}' is not understood: values of the configuration are given as key=value."
+    name, equals, _ = item.partition("=")
+    options = [option for action in command._actions for option in action.option_strings]
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.7)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    if equals and "-c" in options:
+        hint += f" Values of the configuration are given without dashes: {item.lstrip('-')}"
+    return f"unknown option {name}.{hint}"
+
+
+def _build() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("-v", "--verbose", action="store_true", help="say more")
+    common.add_argument("-q", "--quiet", action="store_true", help="say warnings and results only")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser = _Parser(
+        prog="bert-ms",
+        description="BERT and NEZHA on MindSpore.",
+        epilog="First steps:\n"
+        "  bert-ms doctor                     what this machine has, and what is missing\n"
+        "  bert-ms train -c squad_sample      fine-tune the embedded model on the packaged sample\n"
+        "  bert-ms COMMAND --help             what a command takes, with examples",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
+    subparsers = parser.add_subparsers(dest="name", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = {}
+    for name, summary, add_arguments, function, examples in _COMMANDS:
+        description = f"{summary[0].upper()}{summary[1:]}."
+        command = subparsers.add_parser(
+            name, help=summary, description=description, epilog=examples.strip(), parents=[common]
+        )
+        add_arguments(command)
+        command.set_defaults(command=_late(function))
+        commands[name] = command
+    return parser, commands
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        from bert_ms import __version__
+
+        parser.exit(message=f"bert-ms {__version__}\n")
+
+
+def _late(function: str) -> Callable[[argparse.Namespace], int | None]:
+    """A command's function, imported when it is called: `--help` must not wait for it."""
+
+    def call(arguments: argparse.Namespace) -> int | None:
+        module, _, name = function.partition(":")
+        result: int | None = getattr(importlib.import_module(module), name)(arguments)
+        return result
+
+    return call
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.usage = f"%(prog)s -c CONFIG [key=value ...]{' [options]'}"
+    command.add_argument(
+        "-c", "--config", metavar="CONFIG", required=True, help="a YAML file, or the name of a packaged configuration"
+    )
+
+
+def _add_devices(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--devices",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="share the work among N devices (on CPU: N processes), each with its own batches; default 1",
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of devices: expected 1 or more")
+    return int(text)
+
+
+def _add_dry_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--dry-run", action="store_true", help="one train and one evaluation step, and the memory that a run needs"
+    )
+
+
+def _prepare(command: argparse.ArgumentParser) -> None:
+    _add_config(command)
+
+
+def _train(command: argparse.ArgumentParser) -> None:
+    _add_config(command)
+    _add_devices(command)
+    _add_dry_run(command)
+    command.add_argument("--fresh", action="store_true", help="start over though the run folder holds a run")
+
+
+def _evaluate(command: argparse.ArgumentParser) -> None:
+    _add_config(command)
+    _add_devices(command)
+    _add_dry_run(command)
+
+
+def _convert(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", help="a directory, a checkpoint file, or a catalogue name")
+    command.add_argument("destination", help="a directory, or a file ending in .ckpt or .safetensors")
+    command.add_argument("--format", required=True, choices=("mindspore", "safetensors", "modelzoo"), help="to write")
+    command.add_argument("--model-config", metavar="FILE", help="of the network, where the source has none")
+
+
+def _doctor(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+_EXAMPLES = {
+    "prepare": """
+Examples:
+  bert-ms prepare -c squad_base source=DIR train_file=train-v1.1.json eval_file=dev-v1.1.json
+      tokenise both files into the cache, so that training on several devices starts at once
+""",
+    "train": """
+Examples:
+  bert-ms train -c squad_sample                      the embedded model on the packaged sample
+  bert-ms train -c squad_minilm train_file=train-v1.1.json eval_file=dev-v1.1.json
+  bert-ms train -c squad_base source=DIR ... --devices 8
+  bert-ms train -c mine.yaml --dry-run               does it fit, does it run?
+An interrupted run goes on by the same command; everything is in the run folder (output_dir).
+""",
+    "evaluate": """
+Examples:
+  bert-ms evaluate -c runs/squad_sample/resolved_config.yaml source=runs/squad_sample
+  bert-ms evaluate -c squad_sample                   the weights as they came
+  bert-ms evaluate -c squad_v2_base source=DIR eval_file=dev-v2.0.json null_threshold=-1.5
+""",
+    "predict": """
+Examples:
+  bert-ms predict -c runs/squad_sample/resolved_config.yaml source=runs/squad_sample \\
+      predict_file=questions.json output_dir=answers
+The file has SQuAD's format; answers may be left out. predictions.json and nbest_predictions.json are written.
+""",
+    "convert": """
+Examples:
+  bert-ms convert runs/squad_sample hf/ --format safetensors        for Hugging Face Transformers
+  bert-ms convert bert-base-uncased/ bert.ckpt --format modelzoo    for the MindSpore model zoo
+""",
+    "doctor": """
+Examples:
+  bert-ms doctor
+  bert-ms doctor --json
+""",
+}
+
+# name, summary, its arguments, the function that does it, examples
+_COMMANDS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None], str, str], ...] = (
+    ("prepare", "read and tokenise the data of a run into the cache", _prepare, "bert_ms.cli.runs:prepare",
+     _EXAMPLES["prepare"] + OVERRIDES),
+    ("train", "fine-tune, evaluate, and leave a run folder", _train, "bert_ms.cli.runs:train",
+     _EXAMPLES["train"] + OVERRIDES),
+    ("evaluate", "score weights on a data set", _evaluate, "bert_ms.cli.runs:evaluate",
+     _EXAMPLES["evaluate"] + OVERRIDES),
+    ("predict", "answer the questions of a file", _evaluate, "bert_ms.cli.runs:predict",
+     _EXAMPLES["predict"] + OVERRIDES),
+    ("convert", "write a checkpoint in another format", _convert, "bert_ms.cli.convert:convert", _EXAMPLES["convert"]),
+    ("doctor", "say what this machine has, and what is missing", _doctor, "bert_ms.cli.doctor:doctor",
+     _EXAMPLES["doctor"]),
+)  # fmt: skip

@@ -1,0 +1,74 @@
+"""`bert-ms prepare, train, evaluate, predict`: one configuration in, one library call, its result printed."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bert_ms.config import RunConfig
+from bert_ms.config.loading import resolve_config
+from bert_ms.errors import ConfigError
+from bert_ms.training.launch import inside_worker, launch
+
+
+def prepare(arguments: argparse.Namespace) -> int:
+    """Fill the cache of features."""
+    config = _config(arguments)
+    from bert_ms.pipelines import runs
+
+    return _show(runs.prepare(config))
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train and evaluate, and leave a run folder."""
+    return _run(arguments, _config(arguments), "train", resume=not arguments.fresh)
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Score weights on `data.eval_file`."""
+    config = _config(arguments)
+    _require(config.data.eval_file, "data.eval_file", "eval_file=dev.json")
+    return _run(arguments, config, "evaluate")
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Answer the questions of `data.predict_file`."""
+    config = _config(arguments)
+    _require(config.data.predict_file, "data.predict_file", "predict_file=questions.json")
+    return _run(arguments, config, "predict")
+
+
+def _run(arguments: argparse.Namespace, config: RunConfig, what: str, **options: Any) -> int:
+    """Do it here; or, with several devices, in as many workers, whose exit code is passed on."""
+    if arguments.devices > 1 and not inside_worker() and not arguments.dry_run:
+        command = [sys.executable, "-m", "bert_ms.cli", *arguments.argv]
+        logs = Path(config.output_dir) / "logs"
+        return launch(command, workers=arguments.devices, log_dir=logs, device=config.device)
+    from bert_ms.pipelines import runs  # imports MindSpore: not before all else is known to be right
+
+    return _show(runs.dry_run(config) if arguments.dry_run else getattr(runs, what)(config, **options))
+
+
+def _config(arguments: argparse.Namespace) -> RunConfig:
+    return resolve_config(arguments.config, arguments.overrides)
+
+
+def _require(value: str | None, key: str, example: str) -> None:
+    if value is None:
+        raise ConfigError(f"{key} is not given: add it to the configuration, or say {example}.")
+
+
+def _show(result: Any) -> int:
+    print(json.dumps(result, indent=2, default=_plain, ensure_ascii=False))
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return dict(value) if isinstance(value, Mapping) else str(value)

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Lint, types and the whole test suite; sets up what the machine lacks. Arguments go to pytest.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=setup.sh
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+prepare dev
+cd "${root:?}"
+status=0
+python -m ruff check . || status=1
+python -m mypy bert_ms || status=1
+python -m pytest "$@" || status=$?
+exit $status
