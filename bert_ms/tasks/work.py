@@ -29,25 +29,6 @@ class Prepared:
     facts: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Showcase:
-    """One example as a report shows it.
-
-    Attributes:
-        question: what was asked.
-        context: what it was asked about; empty where there is nothing beside the question.
-        expected: right answers.
-        answer: what the network said.
-        score: 0 to 1.
-    """
-
-    question: str
-    context: str
-    expected: tuple[str, ...]
-    answer: str
-    score: float
-
-
 class Work(Protocol):
     """The methods of a task's work; built as `work(config, tokenizer)` from a RunConfig and a Tokenizer."""
 
@@ -55,16 +36,13 @@ class Work(Protocol):
         """Read a file and make its features, from the cache where they are known."""
 
     def decode(self, prepared: Prepared, outputs: Mapping[str, np.ndarray]) -> Sequence[Any]:
-        """Predictions from outputs by name, each flat [T, ...] (one a token) or [rows, ...] (one a row)."""
+        """Predictions from outputs by name, each flat [T, ...] (one a token) or [rows, ...] (one a row).
+
+        What can only be chosen with all of them at hand, such as a searched threshold, is chosen here.
+        """
 
     def score(self, prepared: Prepared, predictions: Sequence[Any]) -> dict[str, float]:
         """Scores by name; the task's metric is among them."""
 
-    def finish(self, prepared: Prepared, predictions: Sequence[Any]) -> Sequence[Any]:
-        """The predictions after what can only be chosen with all of them at hand, such as a searched threshold."""
-
     def write(self, directory: Path, prepared: Prepared, predictions: Sequence[Any]) -> list[Path]:
         """Write the task's prediction files, atomically; returns them."""
-
-    def showcases(self, prepared: Prepared, predictions: Sequence[Any], count: int) -> list[Showcase]:
-        """A few right and a few wrong answers for a report."""

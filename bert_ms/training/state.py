@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -12,10 +11,13 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+from bert_ms.checkpoint.manifest import sha256
+from bert_ms.checkpoint.weights import Entry
+from bert_ms.checkpoint.writers import write_safetensors
 from bert_ms.errors import TrainingError
 
 logger = logging.getLogger(__name__)
@@ -24,7 +26,6 @@ MANIFEST = "manifest.json"
 STATE = "state.json"
 FORMAT = 1
 _STEP = re.compile(r"step-(\d+)(?:\.(\d+))?")
-_DTYPES = {"float32": "F32", "float16": "F16", "float64": "F64", "int32": "I32", "int64": "I64", "bool": "BOOL"}
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,17 @@ class CheckpointStore:
             self.directory.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
-            files = {f"{name}.safetensors": content for name, content in arrays.items()}
-            manifest = {name: _write_arrays(temporary / name, content) for name, content in files.items()}
-            manifest[STATE] = _write_bytes(temporary / STATE, _json(dict(state)))
-            _write_bytes(temporary / MANIFEST, _json({"format": FORMAT, "step": step, "files": manifest}))
-            _sync_directory(temporary)
+            for name, content in arrays.items():
+                _write_arrays(temporary / f"{name}.safetensors", content)
+            _write_json(temporary / STATE, dict(state))
+            files = {
+                path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
+                for path in sorted(temporary.iterdir())
+            }
+            _write_json(temporary / MANIFEST, {"format": FORMAT, "step": step, "files": files})
+            _sync(temporary)
             os.rename(temporary, target)
-            _sync_directory(self.directory)
+            _sync(self.directory)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise TrainingError(self._no_room(error, target, arrays)) from error
@@ -159,7 +164,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_arrays(temporary, arrays, metadata)
         os.replace(temporary, path)
-        _sync_directory(path.parent)
+        _sync(path.parent)
     except OSError as error:
         raise TrainingError(
             f"cannot write {path}: {error.strerror or error}. Make room or set another output_dir."
@@ -168,64 +173,20 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
         temporary.unlink(missing_ok=True)
 
 
-class _Recorder:
-    """A file that counts and hashes what goes into it."""
-
-    def __init__(self, file: BinaryIO):
-        self._file, self._hash, self._size = file, hashlib.sha256(), 0
-
-    def write(self, data: bytes | memoryview) -> None:
-        self._file.write(data)
-        self._hash.update(data)
-        self._size += len(data)
-
-    def entry(self) -> dict[str, Any]:
-        return {"bytes": self._size, "sha256": self._hash.hexdigest()}
+def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    entries = {name: Entry(array.shape, array.dtype.name, lambda a=array: a) for name, array in arrays.items()}
+    write_safetensors(path, entries, texts=metadata or {})
+    _sync(path)
 
 
-def _write_arrays(
-    path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """Stream arrays into a safetensors file, one at a time, without a second copy of them in memory.
-
-    Source: the safetensors format: 8 bytes of header length, a JSON header, then the arrays' bytes.
-    """
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    end = 0
-    for name, array in arrays.items():
-        start, end = end, end + array.nbytes
-        header[name] = {"dtype": _DTYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [start, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        recorder = _Recorder(file)
-        recorder.write(len(text).to_bytes(8, "little"))
-        recorder.write(text)
-        for array in arrays.values():
-            recorder.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        _sync(file)
-    return recorder.entry()
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    _sync(path)
 
 
-def _write_bytes(path: Path, data: bytes) -> dict[str, Any]:
-    with open(path, "wb") as file:
-        recorder = _Recorder(file)
-        recorder.write(data)
-        _sync(file)
-    return recorder.entry()
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    if os.name == "nt":
+def _sync(path: Path) -> None:
+    """Have a file's content, or a directory's names, on disk."""
+    if path.is_dir() and os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -251,25 +212,10 @@ def _damage(path: Path) -> str | None:
             size = (path / name).stat().st_size
             if size != entry["bytes"]:
                 return f"{name} has {size} bytes instead of {entry['bytes']}"
-            if _sha256(path / name) != entry["sha256"]:
+            if sha256(path / name) != entry["sha256"]:
                 return f"{name} does not have its sha256"
     except OSError as error:
         return f"{error.filename and Path(error.filename).name}: {error.strerror}"
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"its {MANIFEST} is not readable"
     return None
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _slow_sha256(file)
-        )
-
-
-def _slow_sha256(file: BinaryIO) -> str:
-    """Python 3.10 has no hashlib.file_digest."""
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

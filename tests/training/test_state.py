@@ -125,7 +125,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, capl
 def test_a_full_disk_leaves_earlier_checkpoints_and_nothing_half_written(tmp_path, monkeypatch):
     store = store_with(tmp_path, 1)
 
-    def full(file) -> None:
+    def full(path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(state_module, "_sync", full)
@@ -156,7 +156,7 @@ def test_a_real_full_disk_is_a_clear_error(tmp_path):
 
 def test_an_interrupted_save_leaves_nothing_and_clean_removes_what_a_kill_left(tmp_path, monkeypatch):
     store = store_with(tmp_path, 1)
-    monkeypatch.setattr(state_module, "_sync_directory", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(state_module, "_sync", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         store.save(2, ARRAYS, {})
     assert names(tmp_path) == ["step-1"]

@@ -1,0 +1,88 @@
+"""Question answering: SQuAD's files in, answers and the official scores out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bert_ms.config import RunConfig
+from bert_ms.data import question_features, squad
+from bert_ms.decoding import question_answering as decoding
+from bert_ms.metrics import squad as metrics
+from bert_ms.records import QuestionPrediction
+from bert_ms.tasks.work import Prepared, Purpose
+from bert_ms.tokenization import Tokenizer
+
+logger = logging.getLogger(__name__)
+
+WITH_NEGATIVES = "with_negatives"
+
+
+class QuestionAnsweringWork:
+    """The work of question answering; see `tasks.work.Work`.
+
+    Args:
+        config: the run's; `data` and `evaluation` are used.
+        tokenizer: of the network.
+    """
+
+    def __init__(self, config: RunConfig, tokenizer: Tokenizer):
+        self.data, self.evaluation, self.tokenizer = config.data, config.evaluation, tokenizer
+
+    def prepare(self, path: str | Path, purpose: Purpose) -> Prepared:
+        """Read a SQuAD file and cut its questions into windows; answers are found again for training only."""
+        is_training = purpose == "train"
+        loaded = squad.load(
+            path,
+            with_negatives=self.data.with_negatives,
+            limit=self.data.max_train_examples if is_training else self.data.max_eval_examples,
+            on_bad_answer="error" if is_training else "keep",
+        )
+        features = question_features.featurize(
+            loaded.examples,
+            self.tokenizer,
+            max_length=self.data.max_length,
+            stride=self.data.stride,
+            windows=self.data.windows,
+            max_query_length=self.data.max_query_length,
+            with_labels=is_training,
+            workers=self.data.workers,
+        )
+        logger.info("%s: %d questions, %d windows", path, len(loaded.examples), len(features))
+        return Prepared(loaded.examples, features, {WITH_NEGATIVES: loaded.with_negatives})
+
+    def decode(self, prepared: Prepared, outputs: Mapping[str, np.ndarray]) -> list[QuestionPrediction]:
+        """The answers that start and end logits, float32 [T] each, stand for."""
+        threshold = self.evaluation.null_threshold
+        predictions = decoding.decode(
+            prepared.examples,
+            prepared.features,
+            outputs["start_logits"],
+            outputs["end_logits"],
+            n_best=self.evaluation.n_best,
+            max_answer_length=self.evaluation.max_answer_length,
+            with_negatives=bool(prepared.facts[WITH_NEGATIVES]),
+            null_threshold=0.0 if threshold == "search" else float(threshold),
+        )
+        if threshold != "search" or not prepared.facts[WITH_NEGATIVES]:
+            return predictions
+        best = self.score(prepared, predictions)["best_f1_thresh"]
+        return [decoding.choose(prediction, best) for prediction in predictions]
+
+    def score(self, prepared: Prepared, predictions: Sequence[QuestionPrediction]) -> dict[str, float]:
+        """The official scores in percent; with questions that may have no answer also those of the best threshold."""
+        odds = {p.id: p.null_score_diff for p in predictions if p.null_score_diff is not None}
+        scores = metrics.evaluate(
+            prepared.examples,
+            {prediction.id: prediction.text for prediction in predictions},
+            odds or None,
+            with_negatives=bool(prepared.facts[WITH_NEGATIVES]),
+        )
+        return dict(scores)
+
+    def write(self, directory: Path, prepared: Prepared, predictions: Sequence[QuestionPrediction]) -> list[Path]:
+        """predictions.json, nbest_predictions.json and, where questions may have no answer, null_odds.json."""
+        return decoding.write_predictions(directory, predictions, bool(prepared.facts[WITH_NEGATIVES]))
