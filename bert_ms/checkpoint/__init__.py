@@ -3,13 +3,14 @@
 from bert_ms.checkpoint.load import load_into, plan
 from bert_ms.checkpoint.opened import Checkpoint, open_checkpoint, read
 from bert_ms.checkpoint.report import LoadReport, WrongShape
-from bert_ms.checkpoint.save import FORMATS, copy, save
+from bert_ms.checkpoint.save import FORMATS, SavesItself, copy, save
 from bert_ms.checkpoint.weights import Weights
 
 __all__ = [
     "FORMATS",
     "Checkpoint",
     "LoadReport",
+    "SavesItself",
     "Weights",
     "WrongShape",
     "copy",

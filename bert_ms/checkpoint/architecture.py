@@ -108,7 +108,7 @@ def infer(shapes: Shapes, *, is_zoo: bool, name: str) -> tuple[BertConfig, list[
     missing = [key for key in ("hidden_size", "num_hidden_layers", "intermediate_size") if key not in seen]
     if missing:
         raise CheckpointError(f"{name}: {' and '.join(missing)} cannot be told from its tensors: give config=.")
-    fields = {k: v for k, v in seen.items() if k not in ("relative_rows", "head_size")}
+    fields: dict[str, Any] = {k: v for k, v in seen.items() if k not in ("relative_rows", "head_size")}
     notes: list[str] = []
     rows, head_size = seen.get("relative_rows"), seen.get("head_size")
     if rows and (is_zoo or POSITION_TABLE not in shapes):
@@ -181,7 +181,7 @@ def disagreements(config: BertConfig, shapes: Shapes) -> Iterator[str]:
             f"{_positions(config)}"
         )
     elif rows and rows != _relative_rows(config):
-        yield f"the file holds {rows} relative distances a layer, but the configuration implies {_relative_rows(config)}"
+        yield f"the file holds {rows} relative distances a layer, the configuration implies {_relative_rows(config)}"
     elif not rows and _relative_rows(config):
         yield f"the configuration describes {_positions(config)}, but the file holds no relative positions"
     if config.has_absolute_positions and POSITION_TABLE not in shapes:
@@ -189,7 +189,7 @@ def disagreements(config: BertConfig, shapes: Shapes) -> Iterator[str]:
 
 
 def has_idle_positions(config: BertConfig, shapes: Shapes, *, is_own_config: bool) -> bool:
-    """Whether the file's position table is one that its own network keeps without using (NEZHA in the zoo, relative_key)."""
+    """Whether the file's position table is kept by its own network without use (the zoo's NEZHA, relative_key)."""
     if config.has_absolute_positions or POSITION_TABLE not in shapes:
         return False
     return is_own_config or any(_RELATIVE.fullmatch(name) for name in shapes)

@@ -51,8 +51,8 @@ class Manifest:
         expected = self.sha256.get(file.name)
         if expected is not None and sha256(file) != expected:
             raise CheckpointError(
-                f"{file} is not what was saved: its sha256 differs from the one in {FILE_NAME}. Copy it again; if it was "
-                f"changed on purpose, delete {FILE_NAME}."
+                f"{file} is not what was saved: its sha256 differs from the one in the manifest beside it. "
+                f"Copy it again; if it was changed on purpose, delete the manifest."
             )
 
 
@@ -72,13 +72,13 @@ def read(path: Path) -> Manifest:
             raise ValueError(f"it has {path.stat().st_size} bytes")
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["version"] > VERSION:
-            raise CheckpointError(f"{path} has layout {values['version']}; this bert_ms reads up to {VERSION}: upgrade it.")
+            raise CheckpointError(f"{path} has layout {values['version']}, newer than {VERSION}: upgrade bert_ms.")
         known = {key: values[key] for key in Manifest.__dataclass_fields__ if key in values}
         result = Manifest(**known)
         if not isinstance(result.weights, str) or not isinstance(result.sha256, dict):
             raise ValueError("weights or sha256 has a wrong type")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no manifest of bert_ms ({error}): delete it to read the weights without.") from None
+        raise CheckpointError(f"{path} is no manifest of bert_ms ({error}): delete it to do without.") from None
     return result
 
 

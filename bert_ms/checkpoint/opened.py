@@ -20,7 +20,7 @@ IDLE_POSITIONS = "position table that relative positions leave unused"
 TIED_COPY = "copy of a tied parameter"
 UNTIED_BIAS = "bias that the decoder's own replaces"
 
-# What decides the shapes or the meaning of tensors: a caller's configuration may not contradict the file's own in these.
+# What decides the shapes or the meaning of tensors: a caller's configuration may not contradict the file's own here.
 _STRUCTURAL = (
     "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
     "max_position_embeddings", "type_vocab_size", "position_embedding_type", "relative_position",
@@ -88,7 +88,7 @@ def open_checkpoint(
 
     Args:
         path: a directory or a file.
-        config: the configuration, for weights that come without one; it is checked against the file's own and its shapes.
+        config: the configuration, for weights that come without one; checked against the file's own and its shapes.
 
     Raises:
         CheckpointError: the weights are broken, are not BERT's or NEZHA's, or do not fit the configuration.
@@ -167,8 +167,8 @@ def _compare(asked: BertConfig, own: BertConfig, named: str) -> list[str]:
     if fields:
         differences = "; ".join(f"{f} is {getattr(asked, f)!r}, there {getattr(own, f)!r}" for f in fields)
         raise CheckpointError(
-            f"config= contradicts {named}, which comes with the weights: {differences}. Leave config= out, or change only "
-            f"what does not shape the network (dropout, labels, ...)."
+            f"config= contradicts {named}, which comes with the weights: {differences}. Leave config= out, or change "
+            f"only what does not shape the network (dropout, labels, ...)."
         )
     return [
         f"{f} is {getattr(asked, f)!r} by config=, {getattr(own, f)!r} in {named}"
@@ -206,7 +206,7 @@ def _check(where: source.Source, config: BertConfig, shapes: architecture.Shapes
         words = _lines(vocabulary)
         if words > rows:
             problems.append(
-                f"{vocabulary} has {words} entries, but the word table has {rows} rows: it is another model's vocabulary"
+                f"{vocabulary} has {words} entries, the word table only {rows} rows: it is another model's vocabulary"
             )
     if problems:
         raise CheckpointError(f"{where.weights} does not fit its configuration: " + "; ".join(problems) + ".")

@@ -76,12 +76,14 @@ class LoadReport:
             return
         advice = []
         if self.missing:
-            advice.append(f"allow_missing=['{_pattern_of(self.missing[0])}'] keeps initial values where the file has none")
+            advice.append(f"allow_missing=['{_pattern_of(self.missing[0])}'] keeps their initial values")
         if self.unused:
             advice.append(f"allow_unused=['{self.unused[0]}'] leaves tensors out")
         if self.wrong_shape:
             advice.append("a config that describes the file mends the shapes")
-        raise CheckpointError(f"the weights do not fit the network.\n{self.summary()}\nIf that is meant: {'; '.join(advice)}.")
+        raise CheckpointError(
+            f"the weights do not fit the network.\n{self.summary()}\nIf that is meant: {'; '.join(advice)}."
+        )
 
 
 def _some(names: Iterable[str], shown: int = _SHOWN) -> str:

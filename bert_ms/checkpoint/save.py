@@ -98,6 +98,7 @@ def save(
     destination: str | os.PathLike[str],
     *,
     format: str = "mindspore",
+    file_name: str | None = None,
     tokenizer: SavesItself | None = None,
     companions: str | os.PathLike[str] | None = None,
 ) -> Path:
@@ -108,6 +109,7 @@ def save(
         destination: a directory (weights, config.json, tokenizer files, bert_ms.json), or a file name that ends in
             .ckpt or .safetensors (the weights, and beside them a .json with configuration and checksum).
         format: "mindspore" (our names), "safetensors" (Hugging Face's names) or "modelzoo" (the zoo's names).
+        file_name: of the weights in a directory; None takes the format's own.
         tokenizer: written into the directory.
         companions: a directory whose tokenizer files are copied, where there is no `tokenizer`.
 
@@ -119,15 +121,32 @@ def save(
     """
     parameters = {path: parameter for path, parameter in cell.parameters_and_names()}
     entries = {name: _live_entry(parameters[path]) for name, path in bare(parameters).items()}
-    return write(entries, cell.config, destination, format=format, tokenizer=tokenizer, companions=companions)
+    return write(
+        entries,
+        cell.config,
+        destination,
+        format=format,
+        file_name=file_name,
+        tokenizer=tokenizer,
+        companions=companions,
+    )
 
 
-def copy(checkpoint: Checkpoint, destination: str | os.PathLike[str], *, format: str) -> Path:
+def copy(
+    checkpoint: Checkpoint, destination: str | os.PathLike[str], *, format: str, file_name: str | None = None
+) -> Path:
     """Write an opened checkpoint in another format, tensor by tensor; tokenizer files go along. See `save`."""
     config = dataclasses.replace(
         checkpoint.config, task=checkpoint.task, add_pooler="pooler.dense.weight" in checkpoint.entries
     )
-    return write(checkpoint.entries, config, destination, format=format, companions=checkpoint.source.directory)
+    return write(
+        checkpoint.entries,
+        config,
+        destination,
+        format=format,
+        file_name=file_name,
+        companions=checkpoint.source.directory,
+    )
 
 
 def write(
@@ -136,6 +155,7 @@ def write(
     destination: str | os.PathLike[str],
     *,
     format: str,
+    file_name: str | None = None,
     tokenizer: SavesItself | None = None,
     companions: str | os.PathLike[str] | None = None,
 ) -> Path:
@@ -149,9 +169,9 @@ def write(
     tensors = _foreign(entries, chosen.table(config))
     target = Path(destination).expanduser()
     is_file = target.suffix in SUFFIXES and not target.is_dir()
-    directory, file_name = (target.parent, target.name) if is_file else (target, chosen.file_name)
+    directory, file_name = (target.parent, target.name) if is_file else (target, file_name or chosen.file_name)
     if not is_file and target.exists() and not target.is_dir():
-        raise CheckpointError(f"{target} is a file: name a directory, or a file name that ends in .ckpt or .safetensors.")
+        raise CheckpointError(f"{target} is a file: name a directory, or a file name in .ckpt or .safetensors.")
     sidecar = manifest.beside(Path(file_name)).name if is_file else manifest.FILE_NAME
     needed = sum(writers.size_of(entry) for entry in entries.values()) + _ROOM
     with staging.staged(directory, needed_bytes=needed, last=sidecar) as scratch:
@@ -173,7 +193,8 @@ def write(
 def _foreign(entries: Mapping[str, Entry], table: names.NameTable) -> dict[str, Entry]:
     written = table.names_of(entries)
     tensors = {
-        found.name: entries[ours].transposed() if found.is_transposed else entries[ours] for ours, found in written.items()
+        found.name: entries[ours].transposed() if found.is_transposed else entries[ours]
+        for ours, found in written.items()
     }
     if table in (names.HUGGING_FACE, names.HUGGING_FACE_NEZHA) and "predictions.decoder.weight" in entries:
         tensors["cls.predictions.decoder.bias"] = entries["predictions.bias"]  # an untied decoder's bias has two names
@@ -194,7 +215,7 @@ def _add_tokenizer(
         new, old = scratch / name, directory / name
         if not may_replace and new.is_file() and old.is_file():
             if new.read_bytes() != old.read_bytes():
-                logger.warning("%s belongs to other weights and is kept: give the new ones a directory of their own", old)
+                logger.warning("%s belongs to other weights and is kept: save into a directory of its own", old)
             new.unlink()
 
 
@@ -202,7 +223,7 @@ def _live_entry(parameter: Any) -> Entry:
     """A parameter of a network, read when it is written."""
     dtype = str(parameter.dtype).lower()
     if dtype not in STORED_TYPES:
-        raise CheckpointError(f"parameter '{parameter.name}' has the type {parameter.dtype}, which no checkpoint here holds.")
+        raise CheckpointError(f"parameter '{parameter.name}' has the type {parameter.dtype}, which is not written.")
 
     def read() -> Any:
         return parameter.asnumpy() if dtype != "bfloat16" else _bits(parameter)

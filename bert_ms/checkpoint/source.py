@@ -46,7 +46,7 @@ def locate(path: str | os.PathLike[str]) -> Source:
     """
     given = Path(path).expanduser()
     if not given.exists():
-        raise CheckpointError(f"{given} does not exist: name a directory with weights, a weights file, or a catalogue name.")
+        raise CheckpointError(f"{given} does not exist: name a weights file, or a directory with one.")
     if given.is_dir():
         found = manifest.read(given / manifest.FILE_NAME) if (given / manifest.FILE_NAME).is_file() else None
         weights = _inside(given, found.weights) if found else _weights_in(given)
@@ -86,7 +86,7 @@ def _weights_in(directory: Path) -> Path:
     if len(readable) == 1:
         return _inside(directory, readable[0])
     if readable:
-        raise CheckpointError(f"{directory} holds several weights files, {', '.join(readable)}: name the one that is meant.")
+        raise CheckpointError(f"{directory} holds several weights files ({', '.join(readable)}): name the one meant.")
     suspects = [p for p in candidates if p.suffix in (*_TORCH_NAMES, ".ckpt", ".safetensors", ".h5", ".params")]
     if suspects:
         return _inside(directory, suspects[0].name)  # reading it says what is wrong with it
@@ -98,7 +98,7 @@ def _weights_in(directory: Path) -> Path:
 def _inside(directory: Path, name: str) -> Path:
     """`directory / name`, refused if it, or what it links to, is elsewhere.
 
-    Links into `blobs` of the same Hugging Face cache entry (`blobs/`, `snapshots/REVISION/`) are that cache's own layout.
+    Links from `snapshots/REVISION/` into `blobs/` beside it are the layout of Hugging Face's own cache.
     """
     if not name or name != Path(name).name or name in (".", ".."):
         raise CheckpointError(f"{directory}: '{name}' is not the name of a file in this directory; it is not followed.")
@@ -120,7 +120,7 @@ def _read_sharded(index: Path) -> Weights:
     entries: dict[str, Entry] = {}
     for name, file in names.items():
         if name not in shards[file].entries:
-            raise CheckpointError(f"{index} says that '{name}' is in {file}, but it is not: the shards do not belong together.")
+            raise CheckpointError(f"{index} says that '{name}' is in {file}, but it is not: another model's shard?")
         entries[name] = shards[file].entries[name]
     extra = sorted(name for shard in shards.values() for name in shard.entries if name not in entries)
     if extra:

@@ -67,7 +67,7 @@ def _check_space(directory: Path, needed: int) -> None:
     free = shutil.disk_usage(directory).free
     if free < needed:
         raise CheckpointError(
-            f"{directory}: {needed / 1e6:.1f} MB are needed, but only {free / 1e6:.1f} MB are free. Nothing was written."
+            f"{directory}: {needed / 1e6:.1f} MB are needed, but only {free / 1e6:.1f} MB are free. Nothing is written."
         )
 
 
@@ -89,5 +89,5 @@ def _flush_directory(directory: Path) -> None:
 
 def _explain(directory: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{directory}: the disk is full ({error.strerror}). What was written is removed; free space and save again."
+        return f"{directory}: the disk is full ({error.strerror}). What was written is removed; free some space."
     return f"{directory} cannot be written: {error.strerror or error}. Nothing was left behind."

@@ -112,7 +112,7 @@ def entry_in_file(path: Path, *, dtype: str, shape: tuple[int, ...], parts: tupl
 
     def read() -> np.ndarray:
         array = np.empty(shape, STORED_TYPES[dtype])
-        target = memoryview(array.reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+        target = memoryview(array.reshape(-1).view(np.uint8).data) if array.size else memoryview(b"")
         done = 0
         with path.open("rb") as file:
             for offset, length in parts:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -89,10 +88,11 @@ def _loaded_type(entry: Entry) -> str:
     return _LOADED_TYPE.get(entry.dtype, entry.dtype)
 
 
-def _size(entry: Entry) -> int:
+def size_of(entry: Entry) -> int:
+    """Bytes that a tensor takes in a file written here."""
     return entry.nbytes // STORED_TYPES[entry.dtype].itemsize * STORED_TYPES[_loaded_type(entry)].itemsize
 
 
 def _bytes_of(entry: Entry) -> memoryview:
     array = np.ascontiguousarray(entry.load(), dtype=STORED_TYPES[_loaded_type(entry)])
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return memoryview(array.reshape(-1).view(np.uint8).data)

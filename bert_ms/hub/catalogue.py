@@ -68,7 +68,7 @@ def resolve(source: str | os.PathLike[str]) -> Path:
     if text in models():
         return _installed(models()[text])
     if isinstance(source, os.PathLike) or os.sep in text or path.suffix:
-        raise CheckpointError(f"{text} does not exist. A source is a directory, a file, or one of: {', '.join(models())}.")
+        raise CheckpointError(f"{text} does not exist: give a directory, a file, or one of: {', '.join(models())}.")
     raise CheckpointError(f"{unknown('model', text, models())} There is no directory or file of this name either.")
 
 

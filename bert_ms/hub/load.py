@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Tasks whose head reads the pooler's output. The others are built without one, except that an encoder keeps what it has.
+# Tasks whose head reads the pooler's output. The others are built without one; an encoder keeps what it has.
 TASKS_WITH_POOLER = frozenset({"pretraining", "next-sentence", "sequence-classification", "multiple-choice"})
 
 
@@ -60,8 +60,8 @@ def from_pretrained(
 ) -> nn.Cell:
     """A network with the weights of a directory, a file, or a catalogue name; the format is told by the content.
 
-    Everything in the network must be in the file and the other way round, except that a new task head is initialised and
-    that optimiser state, buffers and other tasks' heads are left out; the report names them.
+    Everything in the network must be in the file and the other way round, except that a new task head is initialised,
+    and that optimiser state, buffers and other tasks' heads are left out; the report names them.
 
     Args:
         source: a directory, a file, or a name such as "minilm".
@@ -107,9 +107,7 @@ def from_checkpoint(
         settled = dataclasses.replace(settled, add_pooler=False)
         notes.append("the file has no pooler: the encoder returns the hidden states only")
     cell = model.build(settled, task, num_labels=num_labels, dtype=dtype or "float32")
-    report = checkpoint.load_into(
-        cell, opened, allow_missing=allow_missing, allow_unused=allow_unused, notes=notes
-    )
+    report = checkpoint.load_into(cell, opened, allow_missing=allow_missing, allow_unused=allow_unused, notes=notes)
     cell.load_report = report
     logger.info("%s", report.summary())
     return cell

@@ -12,7 +12,6 @@ from bert_ms.checkpoint.names.rules import (
     NameTable,
     Rule,
     Translation,
-    with_encoder,
     without_encoder,
 )
 from bert_ms.errors import CheckpointError
@@ -61,8 +60,8 @@ def translate(names: Iterable[str], *, file: str) -> Translation:
         shown = ", ".join(sorted(names)[:5]) or "nothing"
         origins = ", ".join(table.name for table in TABLES)
         raise CheckpointError(
-            f"{file} holds no BERT or NEZHA network that is known: none of its {len(names)} tensors is a word table by the "
-            f"names of {origins}. It begins with: {shown}."
+            f"{file} holds no BERT or NEZHA network that is known: none of its {len(names)} tensors is a word table "
+            f"by the names of {origins}. It begins with: {shown}."
         )
     try:
         explained = [table.translate(names) for table in candidates]
@@ -88,6 +87,5 @@ __all__ = [
     "Rule",
     "Translation",
     "translate",
-    "with_encoder",
     "without_encoder",
 ]

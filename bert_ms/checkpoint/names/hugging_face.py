@@ -8,7 +8,7 @@ from bert_ms.checkpoint.names.rules import NameTable, Rule
 
 BUFFER = "buffer that is computed anew"
 
-_WORDS = {
+_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "p": {"weight": ("weight",), "bias": ("bias",)},
     "norm": {"weight": ("weight", "gamma"), "bias": ("bias", "beta")},
     "table": {"word": ("word",), "position": ("position",), "token_type": ("token_type",)},

@@ -7,7 +7,7 @@ from bert_ms.checkpoint.names.rules import NameTable, Rule
 OPTIMISER = "optimiser state"
 COUNTER = "counter of the zoo's evaluation"
 
-_WORDS = {
+_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "p": {"weight": ("weight",), "bias": ("bias",)},
     "norm": {"weight": ("gamma", "weight"), "bias": ("beta", "bias")},
     "part": {"query": ("query_layer",), "key": ("key_layer",), "value": ("value_layer",)},
@@ -55,7 +55,7 @@ MODEL_ZOO = NameTable(
     words=_WORDS,
     wrappers="bert|network|net|model|backbone|_backbone",
     known_unused=(
-        (r"(.*\.)?(adam_[mv]|lamb_[mv]|moments?|moment[12]|accum|accu_grads?|grad_sum|stat|inverse_square_root)\..*", OPTIMISER),
+        (r"(.*\.)?(adam_[mv]|lamb_[mv]|moments?|moment[12]|accum|accu_grads?|grad_sum|stat)\..*", OPTIMISER),
         (r"(.*\.)?(global_step|scale_sense|current_iterator_step|last_overflow_iterator_step)", OPTIMISER),
         (r"(.*\.)?(learning_rate|momentum|beta[12]_power|loss_scale|epoch_num|step_num|accumulation_step)", OPTIMISER),
         (r"(.*\.)?(total_num|start_num|end_num)", COUNTER),

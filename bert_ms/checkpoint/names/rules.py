@@ -1,10 +1,10 @@
 """Reversible rules between our parameter names and those of a peer.
 
 A rule is a pair of templates such as `encoder.layers.{i}.attention.layer_norm.{norm}` and
-`encoder.layer.{i}.attention.output.LayerNorm.{norm}`. `{i}` stands for a number; every other field stands for one of the
-words that the table gives for it, each with the peer's spellings of it (the first is the one written). Our names in rules
-are those of the bare encoder and of the heads; a network with a head keeps its encoder under `bert.`, which is added and
-removed elsewhere (`with_encoder`, `without_encoder`).
+`encoder.layer.{i}.attention.output.LayerNorm.{norm}`. `{i}` stands for a number; every other field stands for one of
+the words that the table gives for it, each with the peer's spellings of it (the first is the one written). Our names in
+rules are those of the bare encoder and of the heads; a network with a head keeps its encoder under `bert.`, which
+`without_encoder` takes off.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class NameTable:
             if hit is None:
                 unknown.append(name)
             elif hit[0] in found:
-                raise CheckpointError(f"both '{found[hit[0]].name}' and '{name}' of the file are '{hit[0]}': remove one.")
+                raise CheckpointError(f"both '{found[hit[0]].name}' and '{name}' in the file are '{hit[0]}'.")
             else:
                 found[hit[0]] = Found(name, hit[1])
         return Translation(self, found, {why: tuple(n) for why, n in dropped.items()}, tuple(unknown))
@@ -133,7 +133,7 @@ class NameTable:
             match = pattern.fullmatch(name)
             if match:
                 words = {key: self._our_word(key, value) for key, value in match.groupdict().items()}
-                return _FIELD.sub(lambda m, words=words: words[m[1]], rule.ours), rule.is_transposed
+                return rule.ours.format(**words), rule.is_transposed
         return None
 
     def _theirs_of(self, name: str) -> tuple[Rule, str]:
@@ -141,7 +141,7 @@ class NameTable:
             match = pattern.fullmatch(name)
             if match:
                 words = {key: self._their_word(key, value) for key, value in match.groupdict().items()}
-                return rule, _FIELD.sub(lambda m, words=words: words[m[1]], rule.theirs)
+                return rule, rule.theirs.format(**words)
         raise CheckpointError(f"{self.name} files have no place for '{name}': write another format.")
 
     def _our_word(self, key: str, value: str) -> str:
@@ -184,10 +184,3 @@ def without_encoder(name: str) -> str:
     """A network's parameter name without the `bert.` that a head puts before its encoder's."""
     bare = name.removeprefix(ENCODER_PREFIX)
     return bare if bare.startswith(ENCODER_PARTS) else name
-
-
-def with_encoder(names: Iterable[str]) -> dict[str, str]:
-    """Bare name -> the name in our files: encoder names get `bert.` if there is a head among them."""
-    names = list(names)
-    has_head = any(not name.startswith(ENCODER_PARTS) for name in names)
-    return {n: ENCODER_PREFIX + n if has_head and n.startswith(ENCODER_PARTS) else n for n in names}

@@ -1,7 +1,8 @@
 """Read MindSpore .ckpt files without MindSpore: a bounded parser of the few protobuf messages they are made of.
 
 Source: mindspore/train/checkpoint.proto and serialization.py (2.10): `Checkpoint{repeated Value value = 1}`,
-`Value{tag = 1, tensor = 2 | maptensor = 3}`, `TensorProto{repeated int64 dims = 1, tensor_type = 2, tensor_content = 3}`.
+`Value{tag = 1, tensor = 2 | maptensor = 3}`,
+`TensorProto{repeated int64 dims = 1, tensor_type = 2, tensor_content = 3}`.
 A tensor above 512 MB is split over several Values of one tag; a checksum may end the file: "crc_num", then the CRC-32
 as ten bytes, big-endian; a scalar is written with dims [0]; texts have the type "str" and hold UTF-32.
 """
@@ -101,14 +102,14 @@ def _entry(path: Path, tensor: _Tensor) -> Entry:
     needed = prod(shape) * itemsize
     if needed != tensor.nbytes:
         raise CheckpointError(
-            f"{path}: '{tensor.tag}' is {dtype} {list(shape)}, which takes {needed} bytes, but {tensor.nbytes} are there."
+            f"{path}: '{tensor.tag}' is {dtype} {list(shape)}, which takes {needed} bytes; {tensor.nbytes} are there."
         )
     return entry_in_file(path, dtype=dtype, shape=shape, parts=tuple(tensor.parts))
 
 
 def _text(path: Path, data: mmap.mmap, tensor: _Tensor) -> str:
     if tensor.nbytes > MAX_TEXT_BYTES:
-        raise CheckpointError(f"{path}: the text '{tensor.tag}' has {tensor.nbytes} bytes; at most {MAX_TEXT_BYTES} are read.")
+        raise CheckpointError(f"{path}: the text '{tensor.tag}' has {tensor.nbytes} bytes: more than {MAX_TEXT_BYTES}.")
     try:
         return b"".join(data[at : at + length] for at, length in tensor.parts).decode("utf-32-le").rstrip("\0")
     except UnicodeDecodeError:
@@ -131,7 +132,7 @@ class _Parser:
         found: list[_Tensor] = []
         for count, (number, wire, begin, end) in enumerate(self._fields(0, self.end)):
             if count >= MAX_VALUES:
-                raise CheckpointError(f"{self.path} holds more than {MAX_VALUES} values: it is damaged or no checkpoint.")
+                raise CheckpointError(f"{self.path} holds more than {MAX_VALUES} values: no checkpoint does.")
             if (number, wire) != (1, _BYTES):
                 raise self._damaged(begin, f"field {number} where a parameter should begin")
             tensor = self._value(begin, end)

@@ -68,7 +68,7 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
         length = int.from_bytes(file.read(8), "little")
         if length > MAX_HEADER_BYTES:
             raise CheckpointError(
-                f"{path} is damaged: it claims a header of {length} bytes; safetensors allows at most {MAX_HEADER_BYTES}."
+                f"{path} is damaged: it claims a header of {length} bytes; at most {MAX_HEADER_BYTES} are allowed."
             )
         if 8 + length > size:
             raise CheckpointError(
@@ -114,7 +114,7 @@ def _checked(path: Path, name: str, description: Any) -> tuple[str, tuple[int, .
     begin, end = offsets
     needed = prod(shape) * STORED_TYPES[dtype].itemsize
     if end - begin != needed:
-        raise CheckpointError(f"{where}: {dtype} {shape} takes {needed} bytes, but its data_offsets hold {end - begin}.")
+        raise CheckpointError(f"{where}: {dtype} {shape} takes {needed} bytes; its data_offsets hold {end - begin}.")
     return dtype, tuple(shape), begin, end
 
 
@@ -128,7 +128,7 @@ def _check_spans(path: Path, spans: list[tuple[int, int, str]], body_bytes: int)
     for begin, end, name in spans:
         if begin != at:
             kind = "overlaps" if begin < at else "leaves a gap after"
-            raise CheckpointError(f"{path} is damaged: tensor '{name}' at byte {begin} {kind} {previous}, which ends at {at}.")
+            raise CheckpointError(f"{path} is damaged: '{name}' at byte {begin} {kind} {previous}, which ends at {at}.")
         at, previous = end, f"'{name}'"
     if body_bytes < at:
         raise CheckpointError(
