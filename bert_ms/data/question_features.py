@@ -121,6 +121,7 @@ def featurize(
         "windows": windows,
         "max_query_length": max_query_length,
         "tokenizer": tokenizer.fingerprint(),
+        "pad_token_id": tokenizer.pad_token_id,
         "examples": len(examples),
         "dropped": dropped,
     }
