@@ -60,9 +60,10 @@ class Cluster:
         if self.nodes < 1:
             problems.append(f"{NODES} is {self.nodes}: expected at least 1.")
         elif not 0 <= self.node_rank < self.nodes:
-            problems.append(f"{NODE_RANK} is {self.node_rank}: expected 0 to {self.nodes - 1}, as {NODES} is {self.nodes}.")
+            expected = f"0 to {self.nodes - 1}, as {NODES} is {self.nodes}"
+            problems.append(f"{NODE_RANK} is {self.node_rank}: expected {expected}.")
         if self.nodes > 1 and self.master_port is None:
-            problems.append(f"no port for {self.nodes} machines to meet at: set {MASTER_PORT} to the same on all of them.")
+            problems.append(f"{self.nodes} machines need one port to meet at: set {MASTER_PORT} alike on all of them.")
         if self.master_port is not None and not 1024 <= self.master_port <= 65535:
             problems.append(f"{MASTER_PORT} is {self.master_port}: expected 1024 to 65535.")
         if problems:
@@ -124,20 +125,23 @@ def from_rank_table(path: Path, *, workers: int, environ: Mapping[str, str] | No
     problems: list[str] = []
     sizes = [len(server["device"]) for server in servers]
     if len(set(sizes)) > 1:
-        problems.append(f"its servers have {', '.join(map(str, sizes))} devices: expected the same number on every machine.")
+        counts = ", ".join(map(str, sizes))
+        problems.append(f"its servers have {counts} devices: expected the same number on every machine.")
     ranks = [str(device.get("rank_id")) for server in servers for device in server["device"]]
     if ranks != [str(rank) for rank in range(len(ranks))]:
-        problems.append(f"its rank_id values read {', '.join(ranks)}: expected 0 to {len(ranks) - 1}, in the order of the servers.")
+        expected = f"0 to {len(ranks) - 1}, in the order of the servers"
+        problems.append(f"its rank_id values read {', '.join(ranks)}: expected {expected}.")
     node_rank = _number(environ, NODE_RANK, None, problems)
     if node_rank is None:
         node_rank = _own_server(servers, problems)
     if not problems and 0 <= node_rank < len(servers) and sizes[node_rank] != workers:
         problems.append(
             f"{workers} workers were asked for, but it lists {sizes[node_rank]} devices for this machine "
-            f"(server {servers[node_rank].get('server_id')}): ask for {sizes[node_rank]}, or write a table for {workers}."
+            f"(server {servers[node_rank]['server_id']}): ask for {sizes[node_rank]}, or write a table for {workers}."
         )
     if not problems and not 0 <= node_rank < len(servers):
-        problems.append(f"{NODE_RANK} is {node_rank}, but it lists {len(servers)} servers: expected 0 to {len(servers) - 1}.")
+        expected = f"0 to {len(servers) - 1}"
+        problems.append(f"{NODE_RANK} is {node_rank}, but it lists {len(servers)} servers: expected {expected}.")
     port = _number(environ, MASTER_PORT, None, problems)
     if problems:
         raise ConfigError(problems, source=f"rank table {path}")
@@ -157,17 +161,12 @@ def _read_rank_table(path: Path) -> list[dict[str, Any]]:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror}): {RANK_TABLE} must name a file here.", source=source) from None
+        problem = f"cannot be read ({error.strerror}): {RANK_TABLE} must name a file on this machine."
+        raise ConfigError(problem, source=source) from None
     except ValueError as error:
         raise ConfigError(f"is not JSON ({error}).", source=source) from None
-    servers = table.get("server_list") if isinstance(table, dict) else None
-    good = isinstance(servers, list) and bool(servers) and all(
-        isinstance(server, dict)
-        and isinstance(server.get("device"), list)
-        and all(isinstance(device, dict) for device in server["device"])
-        for server in servers
-    )
-    if not good:
+    servers: Any = table.get("server_list") if isinstance(table, dict) else None
+    if not (servers and isinstance(servers, list) and all(_is_server(server) for server in servers)):
         raise ConfigError(
             'has no "server_list" of objects that each hold a "server_id" and a list "device" of objects with '
             '"device_id", "device_ip" and "rank_id".',
@@ -185,6 +184,11 @@ def _read_rank_table(path: Path) -> list[dict[str, Any]]:
     return servers
 
 
+def _is_server(server: object) -> bool:
+    devices = server.get("device") if isinstance(server, dict) else None
+    return isinstance(devices, list) and all(isinstance(device, dict) for device in devices)
+
+
 def _own_server(servers: list[dict[str, Any]], problems: list[str]) -> int:
     if len(servers) == 1:
         return 0
@@ -193,7 +197,7 @@ def _own_server(servers: list[dict[str, Any]], problems: list[str]) -> int:
     if len(found) == 1:
         return found[0]
     named = ", ".join(str(server["server_id"]) for server in servers)
-    problems.append(f"{len(found)} of its servers ({named}) have an address of this machine: set {NODE_RANK} to say which it is.")
+    problems.append(f"{len(found)} of its servers ({named}) have an address here: set {NODE_RANK} to say which it is.")
     return 0
 
 
@@ -213,7 +217,8 @@ def choose_port(cluster: Cluster) -> int:
     try:
         address = socket.getaddrinfo(cluster.master_address, None, type=socket.SOCK_STREAM)[0]
     except OSError as error:
-        raise ConfigError(f"{MASTER_ADDRESS} '{cluster.master_address}' cannot be resolved: {error.strerror or error}.") from None
+        problem = f"{MASTER_ADDRESS} '{cluster.master_address}' cannot be resolved: {error.strerror or error}."
+        raise ConfigError(problem) from None
     if cluster.node_rank > 0:
         assert cluster.master_port is not None
         return cluster.master_port
@@ -224,9 +229,10 @@ def choose_port(cluster: Cluster) -> int:
             probe.bind((address[4][0], cluster.master_port or 0))
         except OSError as error:
             where = f"{cluster.master_address}:{cluster.master_port}"
+            else_picked = "" if cluster.nodes > 1 else ", or leave it out to have one picked"
             raise ConfigError(
-                f"workers cannot meet at {where}: {error.strerror}. Another run may hold the port; set {MASTER_PORT} to a "
-                f"free one{'' if cluster.nodes > 1 else ', or leave it out to have one picked'}."
+                f"the workers cannot meet at {where}: {error.strerror}. If another run has the port, set {MASTER_PORT} "
+                f"to a free one{else_picked}."
             ) from None
         return int(probe.getsockname()[1])
 

@@ -172,20 +172,19 @@ class _Launch:
                 return 0
             elif trouble := self._trouble(msrun, ended):
                 self._say(trouble)
-                return msrun.poll() or 1
+                return return_code(msrun.poll() or 1)
 
     def _ended(self) -> dict[str, tuple[int, int]]:
         """(time in ns, code) of each worker that ended; one that vanished without a note was killed with SIGKILL."""
         ended = {}
         for name in self.names:
             exit_file, pid_file = self.state / f"{name}.exit", self.state / f"{name}.pid"
-            if not exit_file.exists() and pid_file.exists() and not is_alive(int(pid_file.read_text().split()[0])):
-                if not exit_file.exists():
-                    ended[name] = (time.time_ns(), -signal.SIGKILL)
-                    continue
-            if exit_file.exists():
+            vanished = pid_file.exists() and not is_alive(int(pid_file.read_text().split()[0]))
+            if exit_file.exists():  # looked at after the process, so that its last note is not missed
                 moment, code = exit_file.read_text().split()
                 ended[name] = (int(moment), int(code))
+            elif vanished:
+                ended[name] = (time.time_ns(), -signal.SIGKILL)
         return ended
 
     def _report_failure(self, follower: Follower | None) -> int:
@@ -196,7 +195,7 @@ class _Launch:
         if follower:
             follower.copy(everything=True)
         log = self.logs / f"{first}.log"
-        self._say(f"{first} {how}, so all workers are stopped. The end of {log}:\n{last_lines(log)}")
+        self._say(_with_log(f"{first} {how}, so all workers are stopped", log))
         return return_code(code)
 
     def _trouble(self, msrun: subprocess.Popen[bytes], ended: Mapping[str, object]) -> str | None:
@@ -205,11 +204,11 @@ class _Launch:
         if not ended and self.cluster.node_rank == 0:
             said = last_lines(scheduler_log, 200)
             if any(words in said for words in _PORT_TAKEN):
-                return f"MindSpore's scheduler found its port taken by another process. The end of {scheduler_log}:\n{said[-2000:]}"
+                return _with_log("MindSpore's scheduler found its port taken by another process", scheduler_log)
         if (self.state / f"{worker.SCHEDULER}.exit").exists() and not ended:
-            return f"MindSpore's scheduler ended before the workers. The end of {scheduler_log}:\n{last_lines(scheduler_log)}"
+            return _with_log("MindSpore's scheduler ended before the workers", scheduler_log)
         if msrun.poll() is not None and len(ended) < len(self.names):
-            return f"msrun ended before the workers. The end of {msrun_log}:\n{last_lines(msrun_log)}"
+            return _with_log("msrun ended before the workers", msrun_log)
         return None
 
     def _ask_to_leave(self) -> None:
@@ -239,6 +238,7 @@ class _Launch:
             worker.STATE: str(self.state),
             worker.LAUNCHER: str(os.getpid()),
             worker.MARK: self.mark,
+            worker.LOCAL_WORKERS: str(self.cluster.local_workers),
         }
 
     @contextmanager
@@ -259,3 +259,7 @@ class _Launch:
     def _say(self, text: str) -> None:
         self.terminal.write(f"[launch] {text}\n")
         self.terminal.flush()
+
+
+def _with_log(what: str, log: Path) -> str:
+    return f"{what}. The end of {log}:\n{last_lines(log)}"

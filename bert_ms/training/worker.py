@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from bert_ms.training.processes import die_with_parent, is_alive
 STATE = "BERT_MS_LAUNCH_STATE"  # folder where each worker notes its process id and how it ended
 LAUNCHER = "BERT_MS_LAUNCHER_PID"
 MARK = "BERT_MS_LAUNCH_ID"  # same value in every process of one launch
+LOCAL_WORKERS = "BERT_MS_LOCAL_WORKERS"  # how many share this machine's cores
 SCHEDULER = "scheduler"
 
 # The scheduler runs no training code; it only lets the workers find each other, and returns from init when they left.
@@ -60,9 +62,10 @@ def main(command: list[str]) -> int:
         except subprocess.TimeoutExpired:
             if not is_alive(launcher):  # killed in a way it could not clean up after
                 child.kill()
-                code = child.wait()
-                break
-    with contextlib.suppress(FileNotFoundError):  # the launcher is gone, with its folder
+                child.wait()
+                shutil.rmtree(state, ignore_errors=True)
+                return 1
+    with contextlib.suppress(FileNotFoundError):  # the launcher was killed just now, and its folder removed
         _note(state / f"{name}.exit", f"{time.time_ns()} {code}")
     return 0
 
