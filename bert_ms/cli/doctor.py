@@ -174,7 +174,8 @@ def _embedded_model() -> Finding:
 def _optional(extra: str, modules: tuple[str, ...]) -> Finding:
     absent = [module for module in modules if util.find_spec(module) is None]
     if absent:
-        return Finding(f"extra [{extra}]", NOTE, f"without {', '.join(absent)}", f"{_pip()} {' '.join(absent).replace('_', '-')}")
+        remedy = f"{_pip()} {' '.join(absent).replace('_', '-')}"
+        return Finding(f"extra [{extra}]", NOTE, f"without {', '.join(absent)}", remedy)
     return Finding(f"extra [{extra}]", GOOD, ", ".join(modules))
 
 

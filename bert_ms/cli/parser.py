@@ -51,8 +51,8 @@ def _unknown(item: str, command: argparse.ArgumentParser) -> str:
     return f"unknown option {name}.{hint}"
 
 
-def _build() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    common = argparse.ArgumentParser(add_help=False)
+def _build() -> tuple[_Parser, dict[str, _Parser]]:
+    common = _Parser(add_help=False)
     common.add_argument("-v", "--verbose", action="store_true", help="say more")
     common.add_argument("-q", "--quiet", action="store_true", help="say warnings and results only")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
