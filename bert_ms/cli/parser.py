@@ -82,7 +82,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
         from bert_ms import __version__
 
-        parser.exit(message=f"bert-ms {__version__}\n")
+        print(f"bert-ms {__version__}")
+        parser.exit()
 
 
 def _late(function: str) -> Callable[[argparse.Namespace], int | None]:
