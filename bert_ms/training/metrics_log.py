@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from bert_ms.compat import require
 from bert_ms.errors import DataError, DependencyError, TrainingError
+from bert_ms.training.files import write_file
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class MetricsLog:
     before the checkpoint of the same step) is not written twice.
 
     Args:
-        path: of the file; its directory is there.
+        path: of the file; its directory is made if it is not there.
         resume_step: step of the checkpoint that the run goes on from; None begins a new file.
 
     Raises:
@@ -56,14 +57,8 @@ class MetricsLog:
         self._path = Path(path)
         kept = [] if resume_step is None else [line for line in read_metrics(path) if line["step"] <= resume_step]
         self._there = {(line["kind"], line["step"]) for line in kept}
-        part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-        try:
-            part.write_text("".join(map(_line, kept)), encoding="utf-8")
-            os.replace(part, self._path)
-            self._file = self._path.open("a", encoding="utf-8")
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise TrainingError(f"{self._path} cannot be written: {error.strerror or error}.") from None
+        write_file(self._path, "".join(map(_line, kept)))
+        self._file = self._path.open("a", encoding="utf-8")
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Append one line; see `MetricsSink.write`.

@@ -15,7 +15,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 T = TypeVar("T")
 
 _RECENT_STEPS = 100  # with length buckets, single steps differ too much to tell the speed from
-_BAR = "{desc}{percentage:3.0f}% |{bar}| {n}/{total} {postfix}"
+_BAR = "{desc}{percentage:3.0f}% |{bar:30}| {n}/{total}{postfix}"
+_REDRAW_SECONDS = 0.1
 
 
 class ProgressReporter:
@@ -209,10 +210,13 @@ class ProgressReporter:
         return ", ".join(parts)
 
     def _tell(self, text: str, now: float) -> None:
+        is_last = self._step >= self._total
         if self._bar is not None:
             self._bar.n = self._step
-            self._show(text)
-        elif self._told_at is None or now - self._told_at >= self._plain_seconds or self._step >= self._total:
+            if self._told_at is None or now - self._told_at >= _REDRAW_SECONDS or is_last:
+                self._told_at = now
+                self._show(text)
+        elif self._told_at is None or now - self._told_at >= self._plain_seconds or is_last:
             self._told_at = now
             self.message(f"step {self._step}/{self._total}: {text}")
 

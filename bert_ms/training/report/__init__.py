@@ -1,0 +1,8 @@
+"""report.html: one file that tells what a run was and what came of it; and the body of its model card."""
+
+from bert_ms.training.report.card import card_body
+from bert_ms.training.report.page import report_html, write_report
+from bert_ms.training.report.questions import ScoredQuestion, score_each
+from bert_ms.training.report.run import RunStory, machine_facts
+
+__all__ = ["RunStory", "ScoredQuestion", "card_body", "machine_facts", "report_html", "score_each", "write_report"]

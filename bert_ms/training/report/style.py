@@ -1,0 +1,75 @@
+"""How report.html looks: narrow screens first, light or dark as the reader's system is, printable."""
+
+from __future__ import annotations
+
+STYLE = """
+:root{color-scheme:light dark;--bg:#f6f7f9;--card:#fff;--ink:#171a21;--quiet:#5a6270;--line:#dfe3ea;--soft:#eef1f6;
+--c1:#2455d6;--c2:#b4500b;--c3:#157347;--c4:#7a3ea8;--gold:#ffe08a;--gold-ink:#3d2c00;--pred:#cfe0ff;
+--pred-ink:#0b2a6b;
+--both:#bfeacb;--both-ink:#06381a;--up:#12683f;--down:#a3261b}
+@media (prefers-color-scheme:dark){:root{--bg:#101319;--card:#181c24;--ink:#e9ecf2;--quiet:#a3adbd;--line:#2c3340;
+--soft:#222834;--c1:#82aaff;--c2:#ffb070;--c3:#6fd79c;--c4:#cfa2f5;--gold:#5c4708;--gold-ink:#ffe9ad;--pred:#1d3a78;
+--pred-ink:#dbe7ff;--both:#17502d;--both-ink:#d3f7df;--up:#7fdca8;--down:#ff9b8f}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,
+"Noto Sans",
+"Noto Sans CJK SC","DejaVu Sans",sans-serif;-webkit-text-size-adjust:100%}
+main{max-width:1060px;margin:0 auto;padding:28px 18px 56px}
+h1{font-size:1.55rem;line-height:1.25;margin:0 0 4px;overflow-wrap:anywhere}
+h2{font-size:1.12rem;margin:38px 0 12px}h3{font-size:.98rem;margin:22px 0 8px}
+p{margin:.4em 0}.quiet{color:var(--quiet)}
+.eyebrow{color:var(--quiet);font-size:.84rem;letter-spacing:.02em;margin:0 0 6px}
+.card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 18px}
+.grid{display:grid;gap:14px;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr))}
+.grid.wide{grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr))}.grid{align-items:start}
+.tiles{display:grid;gap:14px;grid-template-columns:repeat(auto-fit,minmax(min(46%,190px),1fr));margin-top:20px}
+.tile .what{color:var(--quiet);font-size:.86rem}.tile .value{font-size:2.1rem;line-height:1.2;font-weight:650;
+font-variant-numeric:tabular-nums}.tile .from{font-size:.88rem;color:var(--quiet)}
+.up{color:var(--up);font-weight:600}.down{color:var(--down);font-weight:600}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.93rem}
+th,td{padding:7px 10px;text-align:right;border-bottom:1px solid var(--line)}
+th{font-weight:600;color:var(--quiet)}th:first-child,td:first-child{text-align:left}
+tbody th{color:inherit;font-weight:500}.groups tbody th{white-space:nowrap}
+thead th{vertical-align:bottom}
+tr:last-child>*{border-bottom:0}
+.scroll{overflow-x:auto}.bar{width:34%;min-width:80px}.bar i{display:block;height:9px;border-radius:5px;
+background:var(--c1)}
+.bar span{display:block;background:var(--soft);border-radius:5px}
+dl{margin:0;display:grid;grid-template-columns:max-content 1fr;gap:5px 16px;font-size:.93rem}
+dt{color:var(--quiet)}dd{margin:0;overflow-wrap:anywhere}
+pre{margin:0;background:var(--soft);border-radius:8px;padding:12px 14px;font:.84rem/1.5 ui-monospace,Menlo,Consolas,
+"DejaVu Sans Mono",monospace;white-space:pre-wrap;overflow-wrap:anywhere}
+details>summary{cursor:pointer;color:var(--c1);font-weight:550;padding:4px 0}
+.chart{margin:0;background:var(--card);border:1px solid var(--line);border-radius:12px;padding:14px 14px 8px}
+.chart figcaption{font-weight:600;font-size:.95rem;display:flex;flex-wrap:wrap;gap:2px 14px;
+justify-content:space-between}
+.chart svg{display:block;width:100%;height:auto;margin-top:6px}
+.rule{stroke:var(--line);stroke-width:1}.tick,.axis{fill:var(--quiet);font-size:12.5px}
+.line{fill:none;stroke-width:2.2;stroke-linejoin:round}.line.faint{stroke-width:1;opacity:.38}
+.line.c1{stroke:var(--c1)}.line.c2{stroke:var(--c2)}.line.c3{stroke:var(--c3)}.line.c4{stroke:var(--c4)}
+.dot{stroke:var(--card);stroke-width:1.5}.dot.c1{fill:var(--c1)}.dot.c2{fill:var(--c2)}.dot.c3{fill:var(--c3)}
+.dot.c4{fill:var(--c4)}
+.legend{font-weight:400;font-size:.84rem;color:var(--quiet);display:flex;flex-wrap:wrap;gap:2px 12px}
+.key.faint i{opacity:.38}.key i{display:inline-block;width:14px;height:3px;border-radius:2px;margin-right:5px;
+vertical-align:middle}
+.c1>i,.part.c1{background:var(--c1)}.c2>i,.part.c2{background:var(--c2)}.c3>i,.part.c3{background:var(--c3)}
+.c4>i,.part.c4{background:var(--c4)}
+.times{display:flex;height:14px;border-radius:7px;overflow:hidden;background:var(--soft);margin:4px 0 8px;gap:2px}
+.question{margin-top:12px}.question .asked{font-weight:600}
+.passage{margin:8px 0 10px;padding-left:12px;border-left:3px solid var(--line);white-space:pre-line;
+overflow-wrap:anywhere}
+mark{border-radius:4px;padding:1px 0;color:inherit}
+mark.gold{background:var(--gold);color:var(--gold-ink);text-decoration:underline;text-underline-offset:3px}
+mark.predicted{background:var(--pred);color:var(--pred-ink);font-weight:600}
+mark.gold.predicted{background:var(--both);color:var(--both-ink)}
+.badge{display:inline-block;border-radius:999px;background:var(--soft);padding:1px 9px;font-size:.8rem;
+margin-right:6px;
+font-variant-numeric:tabular-nums}
+footer{margin-top:44px;color:var(--quiet);font-size:.85rem}
+a{color:var(--c1)}:focus-visible{outline:3px solid var(--c1);outline-offset:2px}
+@media (max-width:560px){main{padding:20px 12px 40px}.card{padding:12px}th,td{padding:6px 5px}.tick,
+.axis{font-size:16px}
+.tile .value{font-size:1.65rem}.groups td.bar,.groups th:last-child{display:none}
+dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:6px}}
+@media print{body{background:#fff}.card,.chart{break-inside:avoid}details>*{display:block}}
+"""
