@@ -64,11 +64,19 @@ def story(questions: list[ScoredQuestion]) -> RunStory:
         metrics.append({"kind": "train", "step": step, "loss": 3 * math.exp(-step / 300), "learning_rate": 1e-4})
     metrics.append({"kind": "eval", "step": 1000, "f1": 63.5, "exact_match": 52.0})
     return RunStory(
-        name=f"minilm {EVIL}", command=f"bert-ms train note='{EVIL}'", model={"source": EVIL, "licence": "Apache-2.0"},
-        data={"training": EVIL}, setting={"seed": 42}, machine=machine_facts(), config_yaml=f"a: {EVIL}",
-        metrics=metrics, seconds={"training": 3000.0, "compiling": 60.0},
-        scores={"exact_match": 52.0, "f1": 63.5, "total": 5}, scores_before={"exact_match": 1.0, "f1": 5.0, "total": 5}, questions=questions,
-    )  # fmt: skip
+        name=f"minilm {EVIL}",
+        command=f"bert-ms train note='{EVIL}'",
+        model={"source": EVIL, "licence": "Apache-2.0"},
+        data={"training": EVIL},
+        setting={"seed": 42},
+        machine=machine_facts(),
+        config_yaml=f"a: {EVIL}",
+        metrics=metrics,
+        seconds={"training": 3000.0, "compiling": 60.0},
+        scores={"exact_match": 52.0, "f1": 63.5, "total": 5},
+        scores_before={"exact_match": 1.0, "f1": 5.0, "total": 5},
+        questions=questions,
+    )
 
 
 class Outline(HTMLParser):
