@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,6 @@ OPTIONAL = {
     "serve": ("flask", "waitress", "pydantic", "prometheus_client", "orjson"),
     "onnx": ("onnx", "onnxruntime"),
 }
-_CANN_FILES = ("version.cfg", "compiler/version.info", "runtime/version.info", "opp/version.info")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def examine() -> Iterator[Finding]:
     yield _memory()
     yield _disk()
     yield _compiler()
-    yield Finding("operators", NOTE, kernels.status())
+    operators = kernels.status()
+    yield Finding("operators", GOOD if ": used" in operators else NOTE, operators)
     yield _embedded_model()
     for extra, modules in OPTIONAL.items():
         yield _optional(extra, modules)
@@ -125,12 +126,12 @@ def _cann() -> Finding:
 
 
 def _cann_version(home: Path) -> str:
-    for name in _CANN_FILES:
-        file = home / name
+    """From `version=8.2.RC1` or, elsewhere, `runtime_running_version=[7.6.0.1:8.2.RC1]` (component : toolkit)."""
+    for file in (*sorted(home.glob("*-linux/ascend_toolkit_install.info")), home / "version.cfg"):
         if file.is_file():
-            for line in file.read_text(errors="replace").splitlines():
-                if "version" in line.lower() and any(character.isdigit() for character in line):
-                    return line.partition("=")[2].strip(" []'\"") or line.strip()
+            found = re.search(r"^\w*version=\[?(?:[\w.]+:)?([\w.]+)", file.read_text(errors="replace"), re.M | re.I)
+            if found:
+                return found[1]
     return "of unknown version"
 
 

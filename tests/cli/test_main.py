@@ -1,0 +1,187 @@
+"""The command line: what is printed, on which stream, with which code."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bert_ms.cli import main
+from bert_ms.config import RunConfig
+from bert_ms.errors import CheckpointError
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, RunConfig, dict[str, Any]]]:
+    """Stands in for `bert_ms.pipelines.runs`, which imports MindSpore; notes each call."""
+    calls: list[tuple[str, RunConfig, dict[str, Any]]] = []
+    module = types.ModuleType("bert_ms.pipelines.runs")
+    for name in ("prepare", "train", "evaluate", "predict", "dry_run"):
+
+        def call(config: RunConfig, _name: str = name, **options: Any) -> dict[str, float]:
+            calls.append((_name, config, options))
+            return {"f1": 50.0}
+
+        setattr(module, name, call)
+    monkeypatch.setitem(sys.modules, "bert_ms.pipelines.runs", module)
+    monkeypatch.setattr("bert_ms.pipelines.runs", module, raising=False)
+    return calls
+
+
+def test_train_calls_the_library_once_and_prints_its_result(
+    runs: list[tuple[str, RunConfig, dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "-c", "squad_sample", "epochs=1", "--fresh", "seed=3"]) == 0
+    ((name, config, options),) = runs
+    assert (name, config.training.epochs, config.seed, options) == ("train", 1.0, 3, {"resume": False})
+    assert '"f1": 50.0' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "called"),
+    [
+        (["train", "-c", "squad_sample", "--dry-run"], "dry_run"),
+        (["evaluate", "-c", "squad_sample"], "evaluate"),
+        (["evaluate", "-c", "squad_sample", "--dry-run", "--devices", "2"], "dry_run"),
+        (["predict", "-c", "squad_sample", "predict_file=questions.json"], "predict"),
+        (["prepare", "-c", "squad_sample"], "prepare"),
+    ],
+)
+def test_each_command_calls_its_function(
+    command: list[str], called: str, runs: list[tuple[str, RunConfig, dict[str, Any]]]
+) -> None:
+    assert main(command) == 0
+    assert [name for name, _, _ in runs] == [called]
+
+
+def test_overrides_may_stand_before_and_after_options(runs: list[tuple[str, RunConfig, dict[str, Any]]]) -> None:
+    assert main(["train", "seed=1", "-c", "squad_sample", "epochs=2", "-q", "seed=5"]) == 0
+    assert runs[0][1].seed == 5
+
+
+def test_several_devices_become_workers_running_the_same_command(
+    runs: list[tuple[str, RunConfig, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: dict[str, Any] = {}
+
+    def launch(command: list[str], **options: Any) -> int:
+        launched.update(options, command=command)
+        return 7
+
+    monkeypatch.setattr("bert_ms.cli.runs.launch", launch)
+    arguments = ["train", "-c", "squad_sample", "--devices", "2", "output_dir=here"]
+    assert main(arguments) == 7
+    assert not runs
+    assert launched["command"] == [sys.executable, "-m", "bert_ms.cli", *arguments]
+    assert (launched["workers"], launched["log_dir"], launched["device"]) == (2, Path("here/logs"), "auto")
+
+
+def test_a_worker_trains_and_does_not_launch_again(
+    runs: list[tuple[str, RunConfig, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bert_ms.cli.runs.inside_worker", lambda: True)
+    assert main(["train", "-c", "squad_sample", "--devices", "2"]) == 0
+    assert [name for name, _, _ in runs] == ["train"]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["train"], "the following arguments are required: -c/--config"),
+        (["train", "-c", "squad_sample", "--dry_run"], "unknown option --dry_run. Did you mean --dry-run?"),
+        (["train", "-c", "squad_sample", "--epochs=1"], "are given without dashes: epochs=1"),
+        (["train", "-c", "squad_sample", "fast"], "'fast' is not understood"),
+        (["train", "-c", "squad_sample", "--devices", "0"], "'0' is no number of devices"),
+        (["doctor", "epochs=1"], "doctor has no configuration, so it takes no epochs=1"),
+        (["convert", "a", "b", "--format", "onnx"], "invalid choice: 'onnx'"),
+        (["trian"], "invalid choice: 'trian'"),
+        ([], "the following arguments are required: COMMAND"),
+    ],
+)
+def test_wrong_usage_ends_with_two_and_says_why(
+    command: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(command)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_bad_configuration_ends_with_two_and_all_problems(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "-c", "squad_sample", "lr=1", "epochs=x"]) == 2
+    error = capsys.readouterr().err
+    assert "2 problems" in error
+    assert "unknown key 'lr': did you mean optimizer.learning_rate?" in error
+    assert "training.epochs is 'x': expected a number." in error
+    assert "Traceback" not in error
+
+
+def test_a_command_without_its_file_says_how_to_give_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "-c", "squad_sample"]) == 2
+    assert "data.predict_file is not given" in capsys.readouterr().err
+
+
+def failing(error: BaseException) -> Any:
+    def run(*_: Any, **__: Any) -> None:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (CheckpointError("weights.ckpt is cut short"), 1, "bert-ms: error: weights.ckpt is cut short\n"),
+        (OSError(28, "No space left on device", "runs/x"), 1, "No space left on device: 'runs/x'\n"),
+        (KeyboardInterrupt(), 130, "bert-ms: error: interrupted\n"),
+    ],
+)
+def test_a_failure_is_told_without_a_traceback(
+    error: BaseException,
+    code: int,
+    message: str,
+    runs: object,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("bert_ms.pipelines.runs.train", failing(error))
+    assert main(["train", "-c", "squad_sample"]) == code
+    shown = capsys.readouterr().err
+    assert shown.endswith(message)
+    assert "Traceback" not in shown
+
+
+def test_debug_shows_the_traceback(runs: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bert_ms.pipelines.runs.train", failing(CheckpointError("cut short")))
+    with pytest.raises(CheckpointError):
+        main(["train", "-c", "squad_sample", "--debug"])
+
+
+def test_an_endless_error_is_cut_to_a_screen(
+    runs: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bert_ms.pipelines.runs.train", failing(CheckpointError("\n".join(map(str, range(500))))))
+    assert main(["train", "-c", "squad_sample"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "... and 460 more lines (--debug shows all)"
+
+
+def test_a_defect_of_ours_is_not_hidden(runs: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bert_ms.pipelines.runs.train", failing(AttributeError("a defect")))
+    with pytest.raises(AttributeError):
+        main(["train", "-c", "squad_sample"])
+
+
+def test_convert_prints_where_it_wrote(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def convert(source: str, destination: str, **options: Any) -> Path:
+        seen.update(options, source=source, destination=destination)
+        return Path(destination) / "model.safetensors"
+
+    monkeypatch.setattr("bert_ms.cli.convert.convert_checkpoint", convert)
+    assert main(["convert", "here", "there", "--format", "safetensors"]) == 0
+    assert seen == {"source": "here", "destination": "there", "format": "safetensors", "config": None}
+    assert capsys.readouterr().out == "there/model.safetensors\n"
