@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -14,6 +14,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 # Marks that CMRC2018's script leaves out. Of ASCII it leaves out fewer than SQuAD's: full stop, comma, quotes stay.
 _CHINESE_MARKS = "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』"
 _NO_CHINESE_MARKS = str.maketrans("", "", _CHINESE_MARKS)
+_CHINESE = re.compile(r"[\u4e00-\u9fa5]")
 _CHINESE_UNITS = re.compile(r"[\u4e00-\u9fa5]|\d+(?:[.,]\d+)*|[^\W\d\u4e00-\u9fa5]+\d*|[^\w\s]")
 
 
@@ -75,6 +76,17 @@ def longest_common_run(first: Sequence[str], second: Sequence[str]) -> int:
         best = max(best, max(current))
         previous = current
     return best
+
+
+def language_of(texts: Iterable[str]) -> str:
+    """The way to compare answers in: "zh" if most of their letters are Chinese characters, else "en".
+
+    >>> language_of(["光荣和ω-force"]), language_of(["Force"]), language_of([])
+    ('zh', 'en', 'en')
+    """
+    joined = "".join(texts)
+    chinese = len(_CHINESE.findall(joined))
+    return "zh" if chinese > sum(character.isalpha() for character in joined) / 2 else "en"
 
 
 COMPARISONS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bert_ms.errors import DataError, unknown
-from bert_ms.metrics.answer_text import COMPARISONS, Comparison, f1
+from bert_ms.metrics.answer_text import COMPARISONS, Comparison, f1, language_of
 from bert_ms.metrics.squad_files import Question, read_null_odds, read_predictions, read_questions
 from bert_ms.records import QuestionExample
 
@@ -26,10 +26,17 @@ class QuestionScore(NamedTuple):
 
 
 class Threshold(NamedTuple):
-    """The score that a data set would reach if "no answer" were chosen above `value` of the null odds."""
+    """The score that a data set would reach if "no answer" were chosen above `value` of the null odds.
+
+    Attributes:
+        score: in percent.
+        value: of the null odds; 0.0 if the best is to answer nothing.
+        answers_nothing: that is the case.
+    """
 
     score: float
     value: float
+    answers_nothing: bool
 
 
 def evaluate(
@@ -51,7 +58,8 @@ def evaluate(
             data it adds the best thresholds.
         na_threshold: answers whose null odds are above are taken as "no answer" before scoring; None takes the
             predictions as they are.
-        language: "en" compares words as SQuAD's scripts do, "zh" characters as CMRC2018's does.
+        language: "en" compares words as SQuAD's scripts do, "zh" characters as CMRC2018's does; "auto" finds out from
+            the gold answers.
         with_negatives: score as v2.0; None finds out: the data has `is_impossible`.
 
     Returns:
@@ -65,17 +73,16 @@ def evaluate(
     Source: evaluate-v1.1.py and evaluate-v2.0.py of the SQuAD site. Two differences for v2.0: a missing prediction
     counts 0 in every total (the script leaves it out of one total and then fails); `na_threshold` has no default of 1.
     """
-    if language not in COMPARISONS:
-        raise DataError(unknown("language", language, COMPARISONS))
     questions, marked = read_questions(dataset_json)
     predictions = read_predictions(predictions_json)
+    comparison = _comparison(language, questions)
     with_negatives = marked if with_negatives is None else with_negatives
     odds = None if null_odds is None else read_null_odds(null_odds)
     if na_threshold is not None and odds is None:
         raise DataError(f"na_threshold {na_threshold} was given without null_odds: give the null odds file as well.")
     _check_same_set(questions, predictions)
 
-    scores = score_questions(questions, predictions, COMPARISONS[language], with_negatives=with_negatives)
+    scores = score_questions(questions, predictions, comparison, with_negatives=with_negatives)
     if odds is not None:
         _check_odds(questions, predictions, odds)
     final = scores
@@ -104,13 +111,38 @@ def evaluate_each(
     with_negatives: bool | None = None,
 ) -> dict[str, QuestionScore]:
     """The scores of every question by its id, each 0 to 1; arguments and errors as of `evaluate`."""
-    if language not in COMPARISONS:
-        raise DataError(unknown("language", language, COMPARISONS))
     questions, marked = read_questions(dataset_json)
     with_negatives = marked if with_negatives is None else with_negatives
     predictions = read_predictions(predictions_json)
-    scores = score_questions(questions, predictions, COMPARISONS[language], with_negatives=with_negatives, warn=False)
+    comparison = _comparison(language, questions)
+    scores = score_questions(questions, predictions, comparison, with_negatives=with_negatives, warn=False)
     return {question.id: score for question, score in zip(questions, scores, strict=True)}
+
+
+def search_threshold(
+    dataset_json: Dataset,
+    predictions_json: PathLike | Mapping[str, str],
+    null_odds: PathLike | Mapping[str, float],
+    *,
+    language: str = "en",
+) -> float:
+    """The threshold to decode with: above it, "no answer" is chosen, which gives the best F1 on this data.
+
+    It is `best_f1_thresh` of `evaluate`, except where answering nothing is best: there the official script says 0.0,
+    which suits probabilities, but the difference of two logits may be lower, so the threshold here is below all of them.
+
+    Args:
+        dataset_json: as of `evaluate`.
+        predictions_json: the best answers, made with a threshold that no question exceeds, or with any other.
+        null_odds: of each question.
+        language: as of `evaluate`.
+    """
+    questions, _ = read_questions(dataset_json)
+    predictions, odds = read_predictions(predictions_json), read_null_odds(null_odds)
+    _check_odds(questions, predictions, odds)
+    scores = score_questions(questions, predictions, _comparison(language, questions), with_negatives=True, warn=False)
+    best = best_threshold([score.f1 for score in scores], questions, predictions, odds)
+    return min(odds.values(), default=0.0) - 1.0 if best.answers_nothing else best.value
 
 
 def score_questions(
@@ -151,7 +183,7 @@ def best_threshold(
     Source: find_best_thresh of evaluate-v2.0.py.
     """
     current = best = float(sum(not question.answers for question in questions))
-    value = 0.0
+    value, answers_nothing = 0.0, True
     answered = [(q, s) for q, s in zip(questions, scores, strict=True) if q.id in predictions and q.id in null_odds]
     for question, score in sorted(answered, key=lambda pair: null_odds[pair[0].id]):
         if question.answers:
@@ -159,8 +191,16 @@ def best_threshold(
         elif predictions[question.id]:
             current -= 1
         if current > best:
-            best, value = current, null_odds[question.id]
-    return Threshold(100.0 * best / max(len(questions), 1), value)
+            best, value, answers_nothing = current, null_odds[question.id], False
+    return Threshold(100.0 * best / max(len(questions), 1), value, answers_nothing)
+
+
+def _comparison(language: str, questions: Sequence[Question]) -> Comparison:
+    if language == "auto":
+        language = language_of(text for question in questions for text in question.answers[:1])
+    if language not in COMPARISONS:
+        raise DataError(unknown("language", language, ["auto", *COMPARISONS]))
+    return COMPARISONS[language]
 
 
 def _score(golds: Sequence[str], predicted: str, comparison: Comparison, with_negatives: bool) -> QuestionScore:

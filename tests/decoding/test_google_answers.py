@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bert_ms.data import question_features, squad
 from bert_ms.decoding.google_answers import widest_context
 from bert_ms.decoding.question_answering import decode
 from bert_ms.errors import DataError
 from bert_ms.records import Features, QuestionExample
+from bert_ms.tokenization import Tokenizer
 from tests.decoding.windows import example, windows
 from tests.support import golden, shared_data
 
@@ -70,6 +72,22 @@ def test_predictions_n_best_and_null_odds_equal_run_squad(
             assert candidate.probability == pytest.approx(entry["probability"], abs=1e-12)
     if version == "v2":
         assert {p.id: p.null_score_diff for p in predictions} == pytest.approx(_json("google_null_odds_v2.json"), abs=0)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_our_own_windows_give_the_same_predictions(version: str) -> None:
+    vocabulary = shared_data("vocab/bert-base-uncased-vocab.txt")
+    logits = np.load(golden("squad_features") / "google_96_32_eval_logits.npz")
+    loaded = squad.load(golden("squad_features") / "squad.json", on_bad_answer="keep")
+    made = question_features.featurize(
+        loaded.examples, Tokenizer.from_vocab(vocabulary, do_lower_case=True), max_length=96, stride=32, windows="step",
+        max_query_length=64, with_labels=False, workers=1,
+    )  # fmt: skip
+    predictions = decode(
+        loaded.examples, made, logits["start_logits"], logits["end_logits"], with_negatives=version == "v2",
+        style="google", vocabulary=vocabulary.read_text(encoding="utf-8").split("\n"),
+    )  # fmt: skip
+    assert {p.id: p.text for p in predictions} == _json(f"google_predictions_{version}.json")
 
 
 def test_each_token_has_most_context_where_run_squad_says(features: Features) -> None:

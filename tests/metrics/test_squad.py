@@ -129,6 +129,21 @@ def test_chinese_counts_characters_in_a_row() -> None:
     assert squad.evaluate(_dataset(("a", ["北京"])), {"a": "京北"}, language="zh")["f1"] == pytest.approx(50.0)
 
 
+def test_language_is_found_from_the_gold_answers() -> None:
+    chinese, english = _dataset(("a", ["中国北京大学"])), _dataset(("a", ["Peking University"]))
+    assert squad.evaluate(chinese, {"a": "北京大学"}, language="auto")["f1"] == pytest.approx(80.0)
+    assert squad.evaluate(english, {"a": "the Peking"}, language="auto")["f1"] == pytest.approx(200 / 3)
+
+
+def test_threshold_found_gives_the_best_f1_even_when_that_is_silence() -> None:
+    data = _dataset(("a", ["x"]), ("b", []), ("c", []), negatives=True)
+    predictions, odds = {"a": "wrong", "b": "no", "c": "no"}, {"a": -9.0, "b": -8.0, "c": -7.0}
+    best = squad.evaluate(data, predictions, odds)
+    assert (best["best_f1"], best["best_f1_thresh"]) == (pytest.approx(200 / 3), 0.0)
+    found = squad.search_threshold(data, predictions, odds)
+    assert squad.evaluate(data, predictions, odds, na_threshold=found)["f1"] == pytest.approx(best["best_f1"])
+
+
 @pytest.mark.parametrize("name", ["zh/DRCD_dev.json", "zh/cmrc2018_trial_squadstyle.json"])
 def test_gold_answers_of_chinese_sets_score_100(name: str) -> None:
     content = json.loads(shared_data(name).read_text(encoding="utf-8"))
@@ -197,5 +212,5 @@ def test_threshold_without_odds_and_incomplete_odds_are_refused() -> None:
 
 
 def test_unknown_language_lists_the_known_ones() -> None:
-    with pytest.raises(DataError, match="unknown language 'fr': Known: en, zh"):
+    with pytest.raises(DataError, match="unknown language 'fr': Known: auto, en, zh"):
         squad.evaluate(_dataset(("a", ["x"])), {"a": "x"}, language="fr")
