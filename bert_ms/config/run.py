@@ -256,12 +256,15 @@ class EvaluationConfig(_Section):
         n_best: spans kept for each question.
         max_answer_length: longest answer, in tokens.
         null_threshold: no answer is chosen when null_score_diff is above this; "search" finds the best on the data.
+        language: answers are compared by words as SQuAD does ("en") or by characters as CMRC2018 does ("zh"); "auto"
+            finds out from the gold answers.
     """
 
     batch_size: int = 32
     n_best: int = 20
     max_answer_length: int = 30
     null_threshold: float | Literal["search"] = 0.0
+    language: Literal["auto", "en", "zh"] = "auto"
 
     def problems(self) -> Iterator[str]:
         yield from self._at_least(1, "batch_size", "n_best", "max_answer_length")

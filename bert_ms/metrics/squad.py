@@ -129,7 +129,7 @@ def search_threshold(
     """The threshold to decode with: above it, "no answer" is chosen, which gives the best F1 on this data.
 
     It is `best_f1_thresh` of `evaluate`, except where answering nothing is best: there the official script says 0.0,
-    which suits probabilities, but the difference of two logits may be lower, so the threshold here is below all of them.
+    which suits probabilities, but the difference of two logits may be lower; here it is a threshold below all of them.
 
     Args:
         dataset_json: as of `evaluate`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -65,20 +66,22 @@ class QuestionAnsweringWork:
             n_best=self.evaluation.n_best,
             max_answer_length=self.evaluation.max_answer_length,
             with_negatives=bool(prepared.facts[WITH_NEGATIVES]),
-            null_threshold=0.0 if threshold == "search" else float(threshold),
+            null_threshold=math.inf if threshold == "search" else float(threshold),
         )
         if threshold != "search" or not prepared.facts[WITH_NEGATIVES]:
             return predictions
-        best = self.score(prepared, predictions)["best_f1_thresh"]
+        answers, odds = _answers(predictions)
+        best = metrics.search_threshold(prepared.examples, answers, odds, language=self.evaluation.language)
         return [decoding.choose(prediction, best) for prediction in predictions]
 
     def score(self, prepared: Prepared, predictions: Sequence[QuestionPrediction]) -> dict[str, float]:
         """The official scores in percent; with questions that may have no answer also those of the best threshold."""
-        odds = {p.id: p.null_score_diff for p in predictions if p.null_score_diff is not None}
+        answers, odds = _answers(predictions)
         scores = metrics.evaluate(
             prepared.examples,
-            {prediction.id: prediction.text for prediction in predictions},
+            answers,
             odds or None,
+            language=self.evaluation.language,
             with_negatives=bool(prepared.facts[WITH_NEGATIVES]),
         )
         return dict(scores)
@@ -86,3 +89,9 @@ class QuestionAnsweringWork:
     def write(self, directory: Path, prepared: Prepared, predictions: Sequence[QuestionPrediction]) -> list[Path]:
         """predictions.json, nbest_predictions.json and, where questions may have no answer, null_odds.json."""
         return decoding.write_predictions(directory, predictions, bool(prepared.facts[WITH_NEGATIVES]))
+
+
+def _answers(predictions: Sequence[QuestionPrediction]) -> tuple[dict[str, str], dict[str, float]]:
+    """Texts, and null odds where there are some, by question."""
+    odds = {p.id: p.null_score_diff for p in predictions if p.null_score_diff is not None}
+    return {prediction.id: prediction.text for prediction in predictions}, odds
