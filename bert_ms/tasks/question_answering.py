@@ -75,15 +75,20 @@ class QuestionAnsweringWork:
         return [decoding.choose(prediction, best) for prediction in predictions]
 
     def score(self, prepared: Prepared, predictions: Sequence[QuestionPrediction]) -> dict[str, float]:
-        """The official scores in percent; with questions that may have no answer also those of the best threshold."""
+        """The official scores in percent; with questions that may have no answer also those of the best threshold.
+
+        Where the threshold was searched for, the best is told of answers before any was silenced by it, so that
+        `best_f1_thresh` is the one that was used.
+        """
         answers, odds = _answers(predictions)
+        language, with_negatives = self.evaluation.language, bool(prepared.facts[WITH_NEGATIVES])
         scores = metrics.evaluate(
-            prepared.examples,
-            answers,
-            odds or None,
-            language=self.evaluation.language,
-            with_negatives=bool(prepared.facts[WITH_NEGATIVES]),
+            prepared.examples, answers, odds or None, language=language, with_negatives=with_negatives
         )
+        if with_negatives and self.evaluation.null_threshold == "search":
+            unsilenced, _ = _answers([decoding.choose(prediction, math.inf) for prediction in predictions])
+            best = metrics.evaluate(prepared.examples, unsilenced, odds, language=language, with_negatives=True)
+            scores |= {name: value for name, value in best.items() if name.startswith("best_")}
         return dict(scores)
 
     def write(self, directory: Path, prepared: Prepared, predictions: Sequence[QuestionPrediction]) -> list[Path]:
