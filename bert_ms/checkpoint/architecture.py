@@ -93,13 +93,14 @@ def head_shape(name: str, config: BertConfig, found: Shape) -> Shape | None:
     return rule(config, labels) if rule else None
 
 
-def infer(shapes: Shapes, *, is_zoo: bool, name: str) -> tuple[BertConfig, list[str]]:
+def infer(shapes: Shapes, *, is_zoo: bool, name: str, heads: int | None = None) -> tuple[BertConfig, list[str]]:
     """The configuration that the shapes of bare parameters imply, with a sentence for all that was assumed.
 
     Args:
         shapes: shape by bare name.
         is_zoo: the file comes from the model zoo, whose epsilon and GELU differ from the others'.
         name: of the file, for errors.
+        heads: num_attention_heads, if the caller knows.
 
     Raises:
         CheckpointError: the shapes are of no BERT network, or the number of heads cannot be told.
@@ -119,15 +120,9 @@ def infer(shapes: Shapes, *, is_zoo: bool, name: str) -> tuple[BertConfig, list[
     elif POSITION_TABLE not in shapes:
         fields |= {"relative_position": "sinusoid"}
         notes.append("no position tables: NEZHA with sinusoids, max_relative_position 64, is assumed")
-    if head_size is None:
-        head_size = _USUAL_HEAD_SIZE
-        if seen["hidden_size"] % head_size:
-            raise CheckpointError(
-                f"{name}: num_attention_heads cannot be told from its tensors (hidden_size {seen['hidden_size']} is no "
-                f"multiple of {head_size}): give config=, or put a config.json beside the file."
-            )
-        notes.append(f"num_attention_heads {seen['hidden_size'] // head_size} is assumed (heads of {head_size})")
-    fields["num_attention_heads"] = seen["hidden_size"] // head_size
+    if heads is None:
+        heads = seen["hidden_size"] // head_size if head_size else _usual_heads(seen["hidden_size"], name, notes)
+    fields["num_attention_heads"] = heads
     fields["add_pooler"] = "pooler.dense.weight" in shapes
     if is_zoo:
         fields |= {"layer_norm_eps": 1e-7, "hidden_act": "gelu_tanh"}
@@ -137,6 +132,17 @@ def infer(shapes: Shapes, *, is_zoo: bool, name: str) -> tuple[BertConfig, list[
     )
     labels = shapes.get("classifier.weight")
     return BertConfig(**fields, task=task_of(shapes), num_labels=labels[0] if labels else None), notes
+
+
+def _usual_heads(hidden: int, name: str, notes: list[str]) -> int:
+    if hidden % _USUAL_HEAD_SIZE:
+        raise CheckpointError(
+            f"{name}: num_attention_heads cannot be told from its tensors (hidden_size {hidden} is no multiple of "
+            f"{_USUAL_HEAD_SIZE}): give config=, or put a config.json beside the file."
+        )
+    heads = hidden // _USUAL_HEAD_SIZE
+    notes.append(f"num_attention_heads {heads} is assumed (heads of {_USUAL_HEAD_SIZE})")
+    return heads
 
 
 def observed(shapes: Shapes) -> dict[str, int]:

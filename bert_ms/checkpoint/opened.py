@@ -82,13 +82,17 @@ def read(path: str | os.PathLike[str]) -> Weights:
 
 
 def open_checkpoint(
-    path: str | os.PathLike[str], *, config: BertConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    config: BertConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    num_attention_heads: int | None = None,
 ) -> Checkpoint:
     """Open weights of any format and origin, and settle the configuration of their network.
 
     Args:
         path: a directory or a file.
         config: the configuration, for weights that come without one; checked against the file's own and its shapes.
+        num_attention_heads: the one size that shapes may not tell, for weights without any configuration.
 
     Raises:
         CheckpointError: the weights are broken, are not BERT's or NEZHA's, or do not fit the configuration.
@@ -112,7 +116,7 @@ def open_checkpoint(
 
     is_zoo = translation.table is names.MODEL_ZOO
     shapes = {name: entry.shape for name, entry in entries.items()}
-    settled, notes = _settle_config(where, config, shapes, is_zoo=is_zoo)
+    settled, notes = _settle_config(where, config, shapes, is_zoo=is_zoo, heads=num_attention_heads)
     if architecture.has_idle_positions(settled, shapes, is_own_config=config is None):
         drop(architecture.POSITION_TABLE, IDLE_POSITIONS)
     settled = _settle_decoder(settled, entries, file_names, drop)
@@ -131,7 +135,7 @@ def open_checkpoint(
 
 
 def _settle_config(
-    where: source.Source, given: Any, shapes: architecture.Shapes, *, is_zoo: bool
+    where: source.Source, given: Any, shapes: architecture.Shapes, *, is_zoo: bool, heads: int | None
 ) -> tuple[BertConfig, list[str]]:
     own, named = _own_config(where)
     if given is not None:
@@ -139,7 +143,7 @@ def _settle_config(
         notes = _compare(asked, own, named) if own else []
         return asked, notes
     if own is None:
-        return architecture.infer(shapes, is_zoo=is_zoo, name=str(where.weights))
+        return architecture.infer(shapes, is_zoo=is_zoo, name=str(where.weights), heads=heads)
     notes = [f"configuration from {named}"] if where.path != where.directory and where.manifest is None else []
     return own, notes
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
-# model-name of the hub's BERT cards -> what its configuration has other than BERT-base in the model zoo. The name does not
-# tell the task: the cards of SQuAD, TNEWS and CLUENER are "bert_base", "bert_finetune" or "bert_finetuning" alike.
+# model-name of the hub's BERT cards -> what its configuration has other than BERT-base in the model zoo. The name does
+# not tell the task: the cards of SQuAD, TNEWS and CLUENER are "bert_base", "bert_finetune" or "bert_finetuning" alike.
 HUB_CARDS: dict[str, dict[str, Any]] = {
     "bert_base": {"vocab_size": 21128},
     "bert_finetuning": {},
@@ -93,20 +93,17 @@ def _choose(
     name: str, assets: list[tuple[Path, card.Asset]], options: Mapping[str, Any]
 ) -> checkpoint.Checkpoint | None:
     """The one checkpoint that the call can mean; None when none is there or the call does not tell which."""
-    opened = []
-    for path, asset in assets:
-        one = checkpoint.open_checkpoint(path, config=None)
-        if options.get("task") in (None, one.task):
-            opened.append((path, asset, one))
-    if len(opened) != 1:
-        if len(assets) > 1:
-            logger.warning("several checkpoints lie beside cards named '%s': names follow the model zoo's files", name)
-            return None
-        if not assets:
-            return None
-        path, asset = assets[0]
-        opened = [(path, asset, checkpoint.open_checkpoint(path))]  # another task on this card's encoder
-    path, asset, chosen = opened[0]
+    heads, task = options.get("num_attention_heads"), options.get("task")
+    opened = [(asset, checkpoint.open_checkpoint(path, num_attention_heads=heads)) for path, asset in assets]
+    fitting = [(asset, one) for asset, one in opened if task in (None, one.task)]
+    if len(opened) == 1:
+        fitting = opened  # whatever its task: another head on this card's encoder is new
+    if len(fitting) != 1:
+        if opened:
+            logger.warning("%d checkpoints lie beside cards named '%s': names follow the zoo's files", len(opened), name)
+        return None
+    asset, chosen = fitting[0]
+    path = chosen.source.weights
     if asset.sha256 is not None and manifest.sha256(path) != asset.sha256:
         raise CheckpointError(f"{path} has another sha256 than its card says ({asset.sha256[:16]}...): copy it again.")
     return chosen

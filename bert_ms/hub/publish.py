@@ -15,8 +15,8 @@ from bert_ms.checkpoint import manifest, staging
 from bert_ms.errors import ConfigError
 from bert_ms.hub import card
 
-# The hub opens both links of a card and uses only their last parts, as names of files beside the card. These open a page
-# that exists; the part after # is not sent.
+# The hub opens both links of a card and uses only their last parts, as names of files beside the card. These open a
+# page that exists; the part after # is not sent.
 _LINK = "https://github.com/#/{name}"
 CARD = "card.md"
 SHIM = "mindspore_hub_conf.py"

@@ -1,0 +1,90 @@
+"""Small checkpoints, right and wrong, written byte by byte."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bert_ms.checkpoint import architecture, names
+from bert_ms.config import BertConfig
+
+TINY = BertConfig(
+    vocab_size=12,
+    hidden_size=8,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=16,
+    max_position_embeddings=10,
+    type_vocab_size=2,
+)
+
+
+def safetensors_bytes(header: Any, body: bytes = b"", *, length: int | None = None) -> bytes:
+    """A safetensors file with any header; `length` lies about the header's."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + body
+
+
+def tensor(shape: list[int], begin: int, end: int, dtype: str = "F32") -> dict[str, Any]:
+    """One entry of a safetensors header."""
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def varint(value: int) -> bytes:
+    """A protobuf number."""
+    out = b""
+    while value > 0x7F:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def message(*fields: tuple[int, bytes | int]) -> bytes:
+    """A protobuf message: (field number, content) with a number or bytes."""
+    out = b""
+    for number, content in fields:
+        if isinstance(content, int):
+            out += varint(number << 3) + varint(content)
+        else:
+            out += varint(number << 3 | 2) + varint(len(content)) + content
+    return out
+
+
+def ckpt_value(tag: str, dims: Iterable[int], kind: str, content: bytes) -> bytes:
+    """One parameter of a MindSpore checkpoint."""
+    body = message(*((1, d) for d in dims), (2, kind.encode()), (3, content))
+    return message((1, message((1, tag.encode()), (2, body))))
+
+
+def tiny_arrays(config: BertConfig = TINY, *, head: bool = False, seed: int = 0) -> dict[str, np.ndarray]:
+    """Random parameters under our bare names."""
+    random = np.random.default_rng(seed)
+    shapes = architecture.encoder_shapes(config)
+    if head:
+        shapes |= {"qa_outputs.weight": (2, config.hidden_size), "qa_outputs.bias": (2,)}
+    return {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """A right file, without the code under test."""
+    header: dict[str, Any] = {}
+    body = b""
+    for name, array in arrays.items():
+        header[name] = tensor(list(array.shape), len(body), len(body) + array.nbytes)
+        body += array.tobytes()
+    path.write_bytes(safetensors_bytes(header, body))
+    return path
+
+
+def write_tiny(directory: Path, config: BertConfig = TINY, *, head: bool = False, drop: Iterable[str] = ()) -> Path:
+    """A directory as Hugging Face writes it."""
+    directory.mkdir(exist_ok=True)
+    arrays = {name: array for name, array in tiny_arrays(config, head=head).items() if name not in drop}
+    written = names.HUGGING_FACE.names_of(arrays)
+    write_safetensors(directory / "model.safetensors", {written[name].name: array for name, array in arrays.items()})
+    config.save(directory / "config.json")
+    return directory
