@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
 _SETTLE_SECONDS = 0.5  # after one worker's end, for others that fall with it to note theirs
 _MSRUN = "mindspore.parallel.cluster.run"  # the module behind the msrun script
+# How long a CPU worker waits for the others in a collective. MindSpore gives up after 30 s, less than rank 0 may need to
+# save or to score; a worker that dies is seen by the launcher, not by this.
+_PATIENCE_SECONDS = "1800"
 _NO_WORKER = "999999"  # a rank whose log msrun may show: none, as we show rank 0's
 _PORT_TAKEN = ("Address already in use", "address already in use")
 
@@ -235,6 +238,7 @@ class _Launch:
             "PYTHONPATH": os.pathsep.join(filter(None, (package_parent, environment.get("PYTHONPATH")))),
             "PYTHONUNBUFFERED": "1",
             "GLOG_v": environment.get("GLOG_v", "3"),
+            "MS_NODE_TIMEOUT": environment.get("MS_NODE_TIMEOUT", _PATIENCE_SECONDS),
             worker.STATE: str(self.state),
             worker.LAUNCHER: str(os.getpid()),
             worker.MARK: self.mark,
