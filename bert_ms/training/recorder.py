@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -41,6 +41,7 @@ class Recorder:
         self._tensorboard, self._stream = tensorboard, stream
         self._sinks: list[MetricsSink] = []
         self._total_steps = 0
+        self._seconds_before: dict[str, float] = {}
         self.progress: ProgressReporter | None = None
 
     def __enter__(self) -> Recorder:
@@ -107,6 +108,23 @@ class Recorder:
     def saving(self) -> AbstractContextManager[None]:
         """Around the writing of a checkpoint."""
         return nullcontext() if self.progress is None else self.progress.apart("saving")
+
+    def show_alone(self) -> None:
+        """Show the progress of an evaluation that belongs to no training."""
+        self.progress = ProgressReporter(total_steps=0, stream=self._stream, enabled=self._is_shown)
+
+    def seconds(self) -> dict[str, float]:
+        """Where the time went, by name; in a resumed run that of the processes before is in it."""
+        now = dict(self._seconds_before)
+        if self.progress is not None:
+            spent = {"training": self.progress.train_seconds, "compiling": self.progress.compile_seconds}
+            for name, value in (spent | self.progress.apart_seconds).items():
+                now[name] = now.get(name, 0.0) + value
+        return now
+
+    def count_before(self, seconds: Mapping[str, float]) -> None:
+        """Add what `seconds` of an interrupted run said."""
+        self._seconds_before = dict(seconds)
 
     def note(self, text: str) -> None:
         """Show a line without disturbing the bar, and log it."""

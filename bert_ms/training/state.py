@@ -174,9 +174,12 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
-    entries = {name: Entry(array.shape, array.dtype.name, lambda a=array: a) for name, array in arrays.items()}
-    write_safetensors(path, entries, texts=metadata or {})
+    write_safetensors(path, {name: _entry(array) for name, array in arrays.items()}, texts=metadata or {})
     _sync(path)
+
+
+def _entry(array: np.ndarray) -> Entry:
+    return Entry(array.shape, array.dtype.name, lambda: array)
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

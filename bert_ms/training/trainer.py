@@ -13,6 +13,7 @@ import numpy as np
 
 from bert_ms.config import RunConfig, TrainingConfig
 from bert_ms.errors import ConfigError, TrainingError
+from bert_ms.records import ATTENTION_MASK
 from bert_ms.training.distributed import Distributed
 from bert_ms.training.events import EvaluationReport, Hook, RunPlan, StepReport
 from bert_ms.training.recorder import Recorder
@@ -29,13 +30,13 @@ FINISHED, STOPPED_EARLY, INTERRUPTED = "finished", "stopped early", "interrupted
 
 
 class MicroBatches(Protocol):
-    """Training data as the loop needs it: the same batches in the same order for the same seed."""
+    """Training data as the loop needs it (see `data.loader.Batches`): the same batches in the same order always."""
 
     fingerprint: str
     per_epoch: int
 
-    def starting_at(self, position: int) -> Iterator[tuple[Sequence[np.ndarray], int, int]]:
-        """(arrays in the network's order, rows, tokens) for ever, from micro-batch `position` of the whole run on."""
+    def starting_at(self, position: int) -> Iterator[dict[str, np.ndarray]]:
+        """Arrays by column, for ever, from micro-batch `position` of the whole run on."""
 
 
 class Interrupted(Exception):
@@ -97,9 +98,11 @@ class Trainer:
     Args:
         updater: takes the steps.
         batches: the training data.
+        columns: of a batch, in the order of the network's arguments.
         config: the run's.
         store: where checkpoints to resume from go; the best weights go to `best/model.safetensors` in its directory.
         evaluate: scores the network as it is; None trains without evaluation.
+        keep: called after an evaluation that was the best so far, to keep what it found.
         metric: decides which weights are best.
         recorder: shows and keeps what happens; None does neither.
         distributed: this process among those that train together; rank 0 writes.
@@ -109,17 +112,20 @@ class Trainer:
         self,
         updater: Updater,
         batches: MicroBatches,
+        columns: Sequence[str],
         config: RunConfig,
         store: CheckpointStore,
         *,
         evaluate: Evaluate | None = None,
+        keep: Callable[[int], None] | None = None,
         metric: str | None = None,
         recorder: Recorder | None = None,
         distributed: Distributed | None = None,
     ):
-        self.updater, self.batches, self.store = updater, batches, store
+        self.updater, self.batches, self.columns, self.store = updater, batches, tuple(columns), store
         self.config, self.training = config, config.training
-        self.evaluate, self.metric, self.recorder = evaluate, metric, recorder or Recorder()
+        self.evaluate, self.keep = evaluate, keep
+        self.metric, self.recorder = metric, recorder or Recorder()
         self.distributed = distributed or Distributed()
         self.total_steps = total_steps(config.training, batches.per_epoch)
         self.position = _Position()
@@ -151,6 +157,7 @@ class Trainer:
         self.evaluations = list(state["evaluations"])
         self._saved = self.position.step
         self._is_resumed = True
+        self.recorder.count_before(state["seconds"])
 
     def run(self, stop: StopRequest | None = None) -> Outcome:
         """Train to the end.
@@ -170,7 +177,7 @@ class Trainer:
             reason = INTERRUPTED
         return Outcome(reason, self.position.step, self.position.best_step, tuple(self.evaluations))
 
-    def _loop(self, batches: Iterator[tuple[Sequence[np.ndarray], int, int]], stop: StopRequest) -> str:
+    def _loop(self, batches: Iterator[dict[str, np.ndarray]], stop: StopRequest) -> str:
         position = self.position
         while True:
             is_evaluated = self._evaluate_if_due()
@@ -186,13 +193,13 @@ class Trainer:
                 return INTERRUPTED
             self._step(batches)
 
-    def _step(self, batches: Iterator[tuple[Sequence[np.ndarray], int, int]]) -> None:
+    def _step(self, batches: Iterator[dict[str, np.ndarray]]) -> None:
         start = time.perf_counter()
         taken = [next(batches) for _ in range(self.training.accumulate)]
         loading = time.perf_counter() - start
-        micro_batches = [arrays for arrays, _, _ in taken]
+        micro_batches = [[batch[column] for column in self.columns] for batch in taken]
         update = self.updater.update(self.position.step, micro_batches, on_compile=self.recorder.compiling)
-        samples = sum(rows for _, rows, _ in taken) * self.distributed.size
+        samples = sum(len(arrays[0]) for arrays in micro_batches) * self.distributed.size
         self.position.step += 1
         self.position.samples += samples
         report = StepReport(
@@ -204,7 +211,7 @@ class Trainer:
             loss_scale=update.loss_scale,
             is_skipped=update.is_skipped,
             samples=samples,
-            tokens=sum(tokens for _, _, tokens in taken),
+            tokens=sum(int(batch[ATTENTION_MASK].sum()) for batch in taken if ATTENTION_MASK in batch),
             seconds=update.seconds + loading,
             is_compiling=update.is_compiling,
         )
@@ -243,6 +250,8 @@ class Trainer:
             if self.distributed.is_main:
                 facts = {"step": str(position.step), self.metric: repr(score)}
                 write_arrays(self.store.directory / BEST, self.updater.arrays()["model"], facts)
+                if self.keep is not None:
+                    self.keep(position.step)
         elif position.step > 0:
             position.evaluations_without_gain += 1
         return is_best
@@ -281,14 +290,14 @@ class Trainer:
             "evaluations": self.evaluations,
             "updater": self.updater.state(),
             "data": self._data_state(),
+            "seconds": self.recorder.seconds(),
         }
         with self.recorder.saving():
             path = self.store.save(self.position.step, self.updater.arrays(), state)
         self.recorder.note(f"step {self.position.step}: saved {path}")
 
     def _data_state(self) -> dict[str, Any]:
-        batches = self.batches
-        return {"fingerprint": batches.fingerprint, "per_epoch": batches.per_epoch, "size": self.distributed.size}
+        return {"fingerprint": self.batches.fingerprint, "per_epoch": self.batches.per_epoch}
 
     def _epoch(self) -> float:
         return self.position.step * self.training.accumulate / self.batches.per_epoch

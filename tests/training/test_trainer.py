@@ -27,11 +27,11 @@ class LinearBatches:
         self.fingerprint, self.per_epoch, self.bad_at = fingerprint, 10, bad_at
         self.x, self.y = linear_data(20)
 
-    def starting_at(self, position: int) -> Iterator[tuple[list[np.ndarray], int, int]]:
+    def starting_at(self, position: int) -> Iterator[dict[str, np.ndarray]]:
         while True:
             rows = slice(position % 10 * 2, position % 10 * 2 + 2)
             factor = np.float32(np.inf if position == self.bad_at else 1)
-            yield [self.x[rows] * factor, self.y[rows]], 2, 12
+            yield {"row": np.arange(2), "y": self.y[rows], "x": self.x[rows] * factor}
             position += 1
 
 
@@ -64,7 +64,7 @@ def trainer_for(config: RunConfig, *, evaluate=None, batches=None, recorder=None
     steps = total_steps(config.training, batches.per_epoch)
     store = CheckpointStore(Path(config.output_dir) / "checkpoints", keep_last=config.training.keep_last)
     updater = Updater(LinearLoss(), config, total_steps=steps)
-    return Trainer(updater, batches, config, store, evaluate=evaluate, metric="f1", recorder=recorder)
+    return Trainer(updater, batches, ("x", "y"), config, store, evaluate=evaluate, metric="f1", recorder=recorder)
 
 
 def resumed(config: RunConfig, **parts) -> Trainer:

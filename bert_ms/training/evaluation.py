@@ -1,0 +1,91 @@
+"""A network's outputs over a whole data set, gathered from all workers without padding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from bert_ms.data import ragged
+from bert_ms.data.loader import ROW, EvaluationBatches
+from bert_ms.data.plan import FILLER
+from bert_ms.records import INPUT_NAMES
+from bert_ms.tasks import Task
+from bert_ms.training.distributed import Distributed
+
+# Shows progress: (batches, how many) -> the same batches.
+Watch = Callable[[Iterable[dict[str, np.ndarray]], int], Iterator[dict[str, np.ndarray]]]
+
+
+def outputs_of(
+    network: nn.Cell,
+    batches: EvaluationBatches,
+    row_splits: np.ndarray,
+    task: Task,
+    *,
+    distributed: Distributed | None = None,
+    watch: Watch | None = None,
+    before_batch: Callable[[], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """Run a network over every row, in evaluation mode.
+
+    Args:
+        network: (input_ids, attention_mask, token_type_ids) -> its task's outputs.
+        batches: this worker's part of the rows.
+        row_splits: int64 [rows + 1], of all rows.
+        task: names the outputs.
+        distributed: this process among the workers.
+        watch: shows progress.
+        before_batch: called before each batch; may raise to leave.
+
+    Returns:
+        By output, float32: [T, ...] for outputs that are one a token, row after row as `row_splits` has them;
+        [rows, ...] for those that are one a row. The same on every worker.
+    """
+    distributed = distributed or Distributed()
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in task.outputs}
+    seen: list[np.ndarray] = []
+    lengths = np.diff(row_splits)
+    with evaluation_mode(network):
+        for batch in batches if watch is None else watch(batches, len(batches)):
+            if before_batch is not None:
+                before_batch()
+            outputs = network(*(Tensor(batch[name]) for name in INPUT_NAMES))
+            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+            is_row = batch[ROW] != FILLER
+            rows = batch[ROW][is_row]
+            seen.append(rows)
+            is_token = np.arange(batch[INPUT_NAMES[0]].shape[1]) < lengths[rows][:, None]
+            for name, output in zip(task.outputs, outputs, strict=False):
+                values = output.astype(ms.float32).asnumpy()[is_row]
+                parts[name].append(values if name in task.row_outputs else values[is_token])
+    found = {name: np.concatenate(values) for name, values in parts.items() if values}
+    order = np.concatenate(seen) if seen else np.zeros(0, np.int32)
+    everyone = distributed.gather_all({ROW: order, **found})
+    return {name: _in_order(everyone, name, row_splits, is_per_row=name in task.row_outputs) for name in found}
+
+
+def _in_order(
+    everyone: Sequence[dict[str, np.ndarray]], name: str, row_splits: np.ndarray, *, is_per_row: bool
+) -> np.ndarray:
+    count = len(row_splits) - 1 if is_per_row else int(row_splits[-1])
+    result = np.zeros((count, *everyone[0][name].shape[1:]), np.float32)
+    for worker in everyone:
+        rows = worker[ROW]
+        places = rows if is_per_row else ragged.ranges(row_splits[rows], np.diff(row_splits)[rows])
+        result[places] = worker[name]
+    return result
+
+
+@contextmanager
+def evaluation_mode(network: nn.Cell) -> Iterator[None]:
+    """Within the block the network computes without dropout; then it is as before."""
+    was_training = network.training
+    network.set_train(False)
+    try:
+        yield
+    finally:
+        network.set_train(was_training)

@@ -1,0 +1,48 @@
+"""Preparing this process for a run: device, mode, threads, other workers, seed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from bert_ms import compat
+from bert_ms.config import RunConfig
+from bert_ms.training import distributed
+from bert_ms.training.distributed import Distributed
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Session:
+    """This process, ready to run networks.
+
+    Attributes:
+        device: cpu, gpu or ascend.
+        distributed: this process among those that run together.
+    """
+
+    device: str
+    distributed: Distributed
+
+
+def start(config: RunConfig) -> Session:
+    """Set device and graph mode, join the other workers if there are any, and seed new weights.
+
+    Raises:
+        DeviceError: the device is not there.
+    """
+    threads = distributed.threads_of_worker(config.threads)
+    device = compat.use_device(config.device, graph_mode=True, threads=threads)
+    workers = distributed.initialise()
+    seed(config.seed)
+    logger.info("device %s, worker %d of %d", device, workers.rank + 1, workers.size)
+    return Session(device, workers)
+
+
+def seed(value: int) -> None:
+    """Seed what MindSpore and numpy draw; new weights are then the same in every process."""
+    compat.mindspore().set_seed(value)
+    np.random.seed(value)
