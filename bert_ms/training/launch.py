@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
 _SETTLE_SECONDS = 0.5  # after one worker's end, for others that fall with it to note theirs
 _MSRUN = "mindspore.parallel.cluster.run"  # the module behind the msrun script
-# How long a CPU worker waits for the others in a collective. MindSpore gives up after 30 s, less than rank 0 may need to
+# How long a CPU worker waits for the others in a collective. MindSpore gives up after 30 s; rank 0 may need longer to
 # save or to score; a worker that dies is seen by the launcher, not by this.
 _PATIENCE_SECONDS = "1800"
 _NO_WORKER = "999999"  # a rank whose log msrun may show: none, as we show rank 0's
