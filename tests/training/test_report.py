@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from bert_ms.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
 from bert_ms.errors import TrainingError
 from bert_ms.records import Answer, AnswerCandidate, QuestionExample, QuestionPrediction
 from bert_ms.training.curves import smooth, thin
@@ -21,6 +23,8 @@ from bert_ms.training.report import (
     machine_facts,
     report_html,
     score_each,
+    tell,
+    write_documents,
     write_report,
 )
 from bert_ms.training.report.chart import Line, line_chart
@@ -225,6 +229,35 @@ def test_loss_plot_is_a_png_whatever_was_logged(story: RunStory, tmp_path: Path,
     pytest.importorskip("matplotlib")
     path = write_loss_plot(story.metrics[: count + 1] if count else [], tmp_path / "loss.png", title=story.name)
     assert path.read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_story_says_what_the_configuration_says() -> None:
+    config = RunConfig(
+        model=ModelConfig(source="weights/bert_base.ckpt"),
+        data=DataConfig(train_file="squad/train-v1.1.json", max_length=256, stride=128),
+        training=TrainingConfig(batch_size=8, accumulate=2, epochs=3),
+    )
+    story = tell(config, device="cpu", workers=2, data={"licence": "CC BY-SA 4.0"})
+    assert story.name == "bert_base on train-v1.1"
+    assert story.setting["batch"] == "32 rows (8 rows a step x 2 steps accumulated x 2 workers)"
+    assert story.setting["learning rate"] == "3e-05, warm-up 10%, then linear"
+    assert story.data["windows"] == "256 tokens at most, 128 shared by two windows"
+    assert story.data["licence"] == "CC BY-SA 4.0"
+    assert "max_length: 256" in story.config_yaml
+
+
+def test_documents_are_written_without_matplotlib_too(
+    story: RunStory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert [path.name for path in write_documents(tmp_path, story)] == ["report.html"]
+    assert "no loss.png: matplotlib is needed to draw loss.png" in caplog.text
+
+
+def test_documents_are_report_and_picture(story: RunStory, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    write_documents(tmp_path, story)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loss.png", "report.html"]
 
 
 def test_card_tells_scores_origin_and_command(story: RunStory) -> None:
