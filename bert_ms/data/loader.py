@@ -164,7 +164,8 @@ def take(features: Features, rows: np.ndarray) -> Features:
     starts, lengths = features.row_splits[rows], features.lengths()[rows]
     tokens = ragged.ranges(starts, lengths)
     labels = {
-        name: column[tokens if _is_per_token(features, column) else rows] for name, column in features.labels.items()
+        name: column[tokens if ragged.is_per_token(features, column) else rows]
+        for name, column in features.labels.items()
     }
     return Features(features.input_ids[tokens], features.token_type_ids[tokens], ragged.splits(lengths), labels,
                     meta=features.meta)  # fmt: skip
@@ -189,7 +190,7 @@ def pad(features: Features, length: int, *, size: int, pad_token_id: int) -> dic
     }
     for name, column in features.labels.items():
         fill = np.nan if np.issubdtype(column.dtype, np.floating) else IGNORE_INDEX
-        if _is_per_token(features, column):
+        if ragged.is_per_token(features, column):
             batch[name] = spread(column, fill)
         else:
             batch[name] = np.full((size, *column.shape[1:]), fill, column.dtype)
@@ -204,10 +205,6 @@ def _padded(source: RowSource, batches: BatchPlan, begin: int) -> Iterator[dict[
     for row, length, features in zip(rows, lengths.tolist(), streamed, strict=True):
         batch = pad(features, length, size=len(row), pad_token_id=pad_token_id)
         yield {**batch, ROW: row.astype(np.int32)}
-
-
-def _is_per_token(features: Features, column: np.ndarray) -> bool:
-    return len(column) == len(features.input_ids) != len(features)
 
 
 def _as_source(source: Features | RowSource) -> RowSource:

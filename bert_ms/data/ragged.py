@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bert_ms.records import Features
+
 
 def splits(lengths: np.ndarray) -> np.ndarray:
     """Where rows of these lengths begin and end: int64 [rows + 1], starting with 0."""
@@ -20,3 +22,8 @@ def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """
     before = splits(lengths)
     return np.repeat(starts - before[:-1], lengths) + np.arange(before[-1])
+
+
+def is_per_token(features: Features, column: np.ndarray) -> bool:
+    """Whether a label column has one label a token, not one a row."""
+    return len(column) == len(features.input_ids) != len(features)
