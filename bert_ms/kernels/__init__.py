@@ -6,6 +6,6 @@ an error) or `off` (twins). The operators are in `bert_ms.kernels.ops`; importin
 
 from __future__ import annotations
 
-from bert_ms.kernels.switch import enabled, mode, status
+from bert_ms.kernels.switch import enabled, mode, set_threads, status
 
-__all__ = ["enabled", "mode", "status"]
+__all__ = ["enabled", "mode", "set_threads", "status"]

@@ -10,9 +10,11 @@ DropoutResidualLayerNorm: the native matrix products take in biases and activati
 
 from __future__ import annotations
 
+import mindspore as ms
 from mindspore import Tensor, nn
 
-from bert_ms.kernels import twins
+from bert_ms.kernels import native, twins
+from bert_ms.kernels.switch import enabled
 
 
 class Activation(nn.Cell):
@@ -25,9 +27,12 @@ class Activation(nn.Cell):
     def __init__(self, name: str):
         super().__init__(auto_prefix=False)
         self.twin = twins.activation(name)
+        self.native = native.Activation(name) if enabled() else None
 
     def construct(self, x: Tensor) -> Tensor:
         """Args: x of any shape. Returns: the same shape and dtype."""
+        if self.native is not None and x.dtype == ms.float32:
+            return self.native(x)
         return self.twin(x)
 
 
@@ -37,9 +42,12 @@ class BiasActivation(nn.Cell):
     def __init__(self, name: str):
         super().__init__(auto_prefix=False)
         self.twin = twins.BiasActivation(name)
+        self.native = native.BiasActivation(name) if enabled() else None
 
     def construct(self, x: Tensor, bias: Tensor) -> Tensor:
         """Args: x [..., H]; bias [H]. Returns: [..., H]."""
+        if self.native is not None and x.dtype == ms.float32 and bias.dtype == ms.float32:
+            return self.native(x, bias)
         return self.twin(x, bias)
 
 
@@ -53,9 +61,12 @@ class Linear(nn.Cell):
     def __init__(self, name: str = "identity"):
         super().__init__(auto_prefix=False)
         self.twin = twins.Linear(name)
+        self.native = native.Linear(name) if enabled() else None
 
     def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Args: x [..., I]; weight [O, I]; bias [O]. Returns: [..., O]."""
+        if self.native is not None and x.dtype == ms.float32 and weight.dtype == ms.float32:
+            return self.native(x, weight, bias)
         return self.twin(x, weight, bias)
 
 
@@ -65,11 +76,14 @@ class QueryKeyValue(nn.Cell):
     def __init__(self) -> None:
         super().__init__(auto_prefix=False)
         self.twin = twins.QueryKeyValue()
+        self.native = native.QueryKeyValue() if enabled() else None
 
     def construct(
         self, x: Tensor, wq: Tensor, bq: Tensor, wk: Tensor, bk: Tensor, wv: Tensor, bv: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Args: x [..., H]; each weight [O, H], bias [O]. Returns: query, key, value, each [..., O]."""
+        if self.native is not None and x.dtype == ms.float32 and wq.dtype == ms.float32:
+            return self.native(x, wq, bq, wk, bk, wv, bv)
         return self.twin(x, wq, bq, wk, bk, wv, bv)
 
 
@@ -83,9 +97,16 @@ class FeedForward(nn.Cell):
     def __init__(self, name: str):
         super().__init__(auto_prefix=False)
         self.twin = twins.FeedForward(name)
+        self.native = native.FeedForward(name) if enabled() else None
+        self.lean = native.LeanFeedForward(name) if enabled() else None
 
     def construct(self, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
         """Args: x [..., H]; w1 [I, H]; b1 [I]; w2 [O, I]; b2 [O]. Returns: [..., O]."""
+        if self.native is not None and self.lean is not None and x.dtype == ms.float32 and w1.dtype == ms.float32:
+            if self.training:
+                y, _ = self.native(x, w1, b1, w2, b2)
+                return y
+            return self.lean(x, w1, b1, w2, b2)
         return self.twin(x, w1, b1, w2, b2)
 
 
@@ -99,9 +120,12 @@ class LayerNormOp(nn.Cell):
     def __init__(self, eps: float):
         super().__init__(auto_prefix=False)
         self.twin = twins.LayerNorm(eps)
+        self.native = native.LayerNorm(eps, False) if enabled() else None
 
     def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Args: x [..., H]; weight, bias [H]. Returns: [..., H] in x's dtype."""
+        if self.native is not None and x.dtype == ms.float32 and weight.dtype == ms.float32:
+            return self.native(x, bias, weight, bias)  # the second is not looked at
         return self.twin(x, weight, bias)
 
 
@@ -115,9 +139,12 @@ class ResidualLayerNorm(nn.Cell):
     def __init__(self, eps: float):
         super().__init__(auto_prefix=False)
         self.twin = twins.LayerNorm(eps)
+        self.native = native.LayerNorm(eps, True) if enabled() else None
 
     def construct(self, x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Args: x, residual [..., H]; weight, bias [H]. Returns: [..., H] in x's dtype."""
+        if self.native is not None and x.dtype == ms.float32 and residual.dtype == ms.float32:
+            return self.native(x, residual, weight, bias)
         return self.twin(x + residual, weight, bias)
 
 
@@ -131,13 +158,19 @@ class Dropout(nn.Cell):
 
     def __init__(self, p: float, site: int):
         super().__init__(auto_prefix=False)
+        self.p = p
         self.twin = twins.Dropout(p, site)
+        self.native = native.Dropout(p, site) if enabled() else None
 
     def construct(self, x: Tensor, dropout_key: Tensor | None = None) -> Tensor:
         """Args: x of any shape; dropout_key int32 [2] = (seed, step), or None for MindSpore's own generator.
 
         Returns: x in evaluation; in training, x with dropped elements 0 and kept ones divided by 1 - p.
         """
+        if not self.training or self.p == 0.0:
+            return x
+        if self.native is not None and dropout_key is not None and x.dtype == ms.float32:
+            return self.native(x, dropout_key)
         return self.twin(x, dropout_key)
 
 
@@ -152,14 +185,19 @@ class DropoutResidualLayerNorm(nn.Cell):
 
     def __init__(self, eps: float, p: float, site: int):
         super().__init__(auto_prefix=False)
-        self.twin_dropout = twins.Dropout(p, site)
-        self.twin = twins.LayerNorm(eps)
+        self.p = p
+        self.dropout = Dropout(p, site)
+        self.norm = ResidualLayerNorm(eps)
+        self.native = native.DropoutResidualLayerNorm(eps, p, site) if enabled() else None
 
     def construct(
         self, x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, dropout_key: Tensor | None = None
     ) -> Tensor:
         """Args: x, residual [..., H]; weight, bias [H]; dropout_key as in `Dropout`. Returns: [..., H]."""
-        return self.twin(self.twin_dropout(x, dropout_key) + residual, weight, bias)
+        drops = self.training and self.p > 0.0 and dropout_key is not None
+        if self.native is not None and drops and x.dtype == ms.float32 and residual.dtype == ms.float32:
+            return self.native(x, residual, weight, bias, dropout_key)
+        return self.norm(self.dropout(x, dropout_key), residual, weight, bias)
 
 
 class BiasDropoutResidualLayerNorm(nn.Cell):
@@ -202,7 +240,10 @@ class Attention(nn.Cell):
 
     def __init__(self, num_heads: int, dropout_p: float = 0.0, site: int = 0, scale: float | None = None):
         super().__init__(auto_prefix=False)
+        self.p = dropout_p
         self.twin = twins.Attention(num_heads, dropout_p, site, scale)
+        self.natives = _attentions(num_heads, dropout_p, site, scale) if enabled() else None
+        self.no_key = Tensor(native.NO_KEY)
 
     def construct(
         self,
@@ -224,4 +265,16 @@ class Attention(nn.Cell):
         Returns:
             Context [B, S, H].
         """
+        drops = self.training and self.p > 0.0
+        if self.natives is not None and query_BSH.dtype == ms.float32 and (dropout_key is not None or not drops):
+            attend = self.natives[2 * int(drops) + int(attention_mask_BT.dtype == ms.int32)]
+            return attend(query_BSH, key_BTH, value_BTH, attention_mask_BT, dropout_key if drops else self.no_key)
         return self.twin(query_BSH, key_BTH, value_BTH, attention_mask_BT, dropout_key)
+
+
+def _attentions(num_heads: int, p: float, site: int, scale: float | None) -> nn.CellList:
+    """Native attention without and with dropout, each with float and with integer mask."""
+    dropouts = (native.NO_DROPOUT, native.dropout_constants(p, site))
+    return nn.CellList(
+        [native.Attention(num_heads, dropout, scale, is_int) for dropout in dropouts for is_int in (False, True)]
+    )

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import os
+from functools import lru_cache
+from pathlib import Path
 
-from bert_ms.errors import ConfigError, unknown
+from bert_ms import compat
+from bert_ms.errors import BertMsError, ConfigError, DeviceError, unknown
+from bert_ms.kernels import build
+
+logger = logging.getLogger(__name__)
 
 MODES = ("auto", "on", "off")
 
@@ -22,10 +30,83 @@ def mode() -> str:
 
 
 def enabled() -> bool:
-    """True if Cells built from now on use the native operators."""
-    return False
+    """True if Cells built from now on use the native operators. Compiles them when that was not done before.
+
+    Raises:
+        ConfigError: BERT_MS_KERNELS is not auto, on or off.
+        DeviceError: it is `on`, but native operators are not possible here; the text says why.
+    """
+    asked = mode()
+    if asked == "off":
+        return False
+    device = compat.current_device()
+    if device != "cpu":
+        if asked == "on":
+            raise DeviceError(f"BERT_MS_KERNELS=on, but native operators need a CPU and the device is {device}.")
+        return False
+    try:
+        library()
+    except build.BuildError as error:
+        if asked == "on":
+            raise
+        _warn(str(error))
+        return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def _warn(text: str) -> None:
+    logger.warning("%s Going on with plain MindSpore operators, which are slower.", text)
+
+
+_LOADED: dict[Path, ctypes.CDLL] = {}
+
+
+def library() -> Path:
+    """The shared library of the native operators, built if necessary and loaded into this process."""
+    path = build.library()
+    if path not in _LOADED:
+        _LOADED[path] = ctypes.CDLL(str(path))
+        _LOADED[path].bert_matrix_unit.restype = ctypes.c_char_p
+        _LOADED[path].bert_set_threads(_default_threads())
+    return path
+
+
+def _default_threads() -> int:
+    """OMP_NUM_THREADS as the process got it (MindSpore changes it behind Python's back), else every core allowed."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_threads(count: int) -> None:
+    """How many threads native operators use; 0 is the default, OMP_NUM_THREADS or else every core.
+
+    Results do not depend on it. Without native operators this does nothing.
+    """
+    if enabled():
+        _LOADED[library()].bert_set_threads(count or _default_threads())
 
 
 def status() -> str:
-    """One line for people: whether native operators are used, and why not."""
-    return "native operators: not built yet; the plain-MindSpore operators are used"
+    """One line for people: whether native operators are used, with what, or why not."""
+    try:
+        if not enabled():
+            reason = "BERT_MS_KERNELS=off" if mode() == "off" else _reason()
+            return f"native operators: not used ({reason}); plain MindSpore operators are"
+        loaded = _LOADED[library()]
+        unit = loaded.bert_matrix_unit().decode()
+        return f"native operators: used ({unit}, {loaded.bert_threads()} threads, {library()})"
+    except BertMsError as error:
+        return f"native operators: {error}"
+
+
+def _reason() -> str:
+    if compat.current_device() != "cpu":
+        return f"the device is {compat.current_device()}"
+    try:
+        library()
+    except build.BuildError as error:
+        return str(error)
+    return "unknown"

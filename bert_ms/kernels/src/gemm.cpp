@@ -1,0 +1,205 @@
+// Packing of panels and the 32 x 32 block product: AMX tiles, or vectors of float.
+#include "gemm.h"
+
+#if BERT_AMX
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <mutex>
+#endif
+
+namespace bert {
+
+#if BERT_AMX
+
+namespace {
+
+struct alignas(64) TileShapes {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t bytes_per_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+// Transposes 16 x 16 words of 32 bits in place.
+inline void transpose(__m512i *r) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 4; i++) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 8; i++) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+  }
+}
+
+// The upper half of each float and what it leaves.
+inline __m512i take_high(__m512 &x) {
+  __m512i high = _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(static_cast<int>(0xFFFF0000u)));
+  x = _mm512_sub_ps(x, _mm512_castsi512_ps(high));
+  return high;
+}
+
+}  // namespace
+
+// Bytes of a step: plane (high, middle, low), then tile (lines 0-15, 16-31), then 16 rows of 64 bytes. An A tile has a row
+// a line with 32 bfloat16 along the depth; a B tile has a row for two steps of depth with 16 pairs, one a line.
+template <Side side, Layout layout>
+void pack_step(const float *x, char *to) {
+  constexpr bool turn = (side == A_SIDE) == (layout == ACROSS);
+  const __m512i odd = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25,
+                                       23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+  for (int tile = 0; tile < 2; tile++) {
+    __m512i rows[3][16];
+    for (int i = 0; i < 16; i++) {
+      const float *p = layout == ALONG ? x + (tile * 16 + i) * PANEL : x + 2 * i * PANEL + tile * 16;
+      __m512 u = _mm512_load_ps(p), v = _mm512_load_ps(p + (layout == ALONG ? 16 : PANEL));
+      for (int plane = 0; plane < 3; plane++) {
+        __m512i a = take_high(u), b = take_high(v);
+        rows[plane][i] = layout == ALONG ? _mm512_permutex2var_epi16(a, odd, b)
+                                         : _mm512_or_si512(_mm512_srli_epi32(a, 16), b);
+      }
+    }
+    for (int plane = 0; plane < 3; plane++) {
+      if (turn) transpose(rows[plane]);
+      char *out = to + (plane * 2 + tile) * 1024;
+      for (int i = 0; i < 16; i++) _mm512_store_si512(out + i * 64, rows[plane][i]);
+    }
+  }
+}
+
+void prepare_thread() {
+  static std::once_flag asked;
+  std::call_once(asked, [] { syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* tile data */); });
+  thread_local bool ready = false;  // the shapes are part of the thread's state, which the kernel keeps
+  if (!ready) {
+    static const TileShapes shapes;
+    _tile_loadconfig(&shapes);
+    ready = true;
+  }
+}
+
+// Both tiles of a plane of A or B.
+#define BERT_LOAD_A(PLANE)                        \
+  _tile_loadd(4, a + PLANE * 2048, 64);           \
+  _tile_loadd(5, a + PLANE * 2048 + 1024, 64);
+#define BERT_LOAD_B(PLANE)                        \
+  _tile_loadd(6, b + PLANE * 2048, 64);           \
+  _tile_loadd(7, b + PLANE * 2048 + 1024, 64);
+#define BERT_PRODUCTS        \
+  _tile_dpbf16ps(0, 4, 6);   \
+  _tile_dpbf16ps(1, 4, 7);   \
+  _tile_dpbf16ps(2, 5, 6);   \
+  _tile_dpbf16ps(3, 5, 7);
+
+void block(const char *a, const char *b, int64_t steps, float *c, bool add) {
+  if (add) {
+    _tile_loadd(0, c, 128);
+    _tile_loadd(1, c + 16, 128);
+    _tile_loadd(2, c + 16 * PANEL, 128);
+    _tile_loadd(3, c + 16 * PANEL + 16, 128);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  // Planes 0 high, 1 middle, 2 low. Each product changes one operand of the one before; small products come first.
+  for (int64_t s = 0; s < steps; s++, a += STEP_BYTES, b += STEP_BYTES) {
+    BERT_LOAD_A(0) BERT_LOAD_B(2) BERT_PRODUCTS
+    BERT_LOAD_B(1) BERT_PRODUCTS
+    BERT_LOAD_A(1) BERT_PRODUCTS
+    BERT_LOAD_B(0) BERT_PRODUCTS
+    BERT_LOAD_A(2) BERT_PRODUCTS
+    BERT_LOAD_A(0) BERT_PRODUCTS
+  }
+  _tile_stored(0, c, 128);
+  _tile_stored(1, c + 16, 128);
+  _tile_stored(2, c + 16 * PANEL, 128);
+  _tile_stored(3, c + 16 * PANEL + 16, 128);
+}
+
+#else  // floats: a step is 32 of depth by 32 lines, whichever the side
+
+template <Side side, Layout layout>
+void pack_step(const float *x, char *bytes) {
+  float *to = reinterpret_cast<float *>(bytes);
+  if (layout == ACROSS) {
+    std::memcpy(to, x, PANEL * PANEL * 4);
+  } else {
+    for (int line = 0; line < PANEL; line += 8)
+      for (int d = 0; d < DEPTH; d++)
+        for (int i = 0; i < 8; i++) to[d * PANEL + line + i] = x[(line + i) * PANEL + d];
+  }
+}
+
+void prepare_thread() {}
+
+void block(const char *a_bytes, const char *b_bytes, int64_t steps, float *c, bool add) {
+  constexpr int HIGH = LANES == 16 ? 8 : 4, WIDE = LANES == 4 ? 1 : 2;
+  const float *a = reinterpret_cast<const float *>(a_bytes), *b = reinterpret_cast<const float *>(b_bytes);
+  for (int column = 0; column < PANEL; column += WIDE * LANES)
+    for (int row = 0; row < PANEL; row += HIGH) {
+      vfloat sums[HIGH][WIDE];
+      for (int i = 0; i < HIGH; i++)
+        for (int j = 0; j < WIDE; j++)
+          sums[i][j] = add ? load(c + (row + i) * PANEL + column + j * LANES) : vfloat{};
+      const float *p = a + row, *q = b + column;
+      for (int64_t d = 0; d < steps * DEPTH; d++, p += PANEL, q += PANEL) {
+        vfloat v[WIDE];
+        for (int j = 0; j < WIDE; j++) v[j] = load(q + j * LANES);
+        for (int i = 0; i < HIGH; i++)
+          for (int j = 0; j < WIDE; j++) sums[i][j] += p[i] * v[j];
+      }
+      for (int i = 0; i < HIGH; i++)
+        for (int j = 0; j < WIDE; j++) store(c + (row + i) * PANEL + column + j * LANES, sums[i][j]);
+    }
+}
+
+#endif
+
+
+template void pack_step<A_SIDE, ALONG>(const float *, char *);
+template void pack_step<A_SIDE, ACROSS>(const float *, char *);
+template void pack_step<B_SIDE, ALONG>(const float *, char *);
+template void pack_step<B_SIDE, ACROSS>(const float *, char *);
+
+}  // namespace bert
+
+// Computes a product whose result is known; 0 if it came out right. A processor that promises what it cannot do dies here,
+// in the process that tries the library out.
+extern "C" int bert_self_test() {
+  using namespace bert;
+  Operator guard;
+  alignas(64) float x[PANEL * PANEL], w[PANEL * PANEL], c[PANEL * PANEL];
+  for (int i = 0; i < PANEL * PANEL; i++) {
+    x[i] = std::sin(1.0f + i);
+    w[i] = std::cos(2.0f + 3 * i);
+  }
+  char *a = scratch(0, panel_bytes(DEPTH)), *b = scratch(1, panel_bytes(DEPTH));
+  prepare_thread();
+  pack_panel<A_SIDE, ALONG>(Plain{x, PANEL}, 0, PANEL, 0, DEPTH, a);
+  pack_panel<B_SIDE, ALONG>(Plain{w, PANEL}, 0, PANEL, 0, DEPTH, b);
+  block(a, b, 1, c, false);
+  for (int i = 0; i < PANEL; i++)
+    for (int j = 0; j < PANEL; j++) {
+      double sum = 0;
+      for (int k = 0; k < DEPTH; k++) sum += static_cast<double>(x[i * PANEL + k]) * w[j * PANEL + k];
+      if (!(std::fabs(sum - c[i * PANEL + j]) < 1e-5)) return 1;
+    }
+  return 0;
+}
+
+extern "C" const char *bert_matrix_unit() { return BERT_AMX ? "AMX bfloat16 x 6" : "vector multiply-add"; }

@@ -1,0 +1,131 @@
+// Matrix products from packed panels, in float32 accuracy.
+//
+// C[32, 32] blocks are computed from panels: 32 rows of A or 32 columns of B over the whole depth, packed beforehand.
+// On processors with AMX a float is packed as the exact sum of three bfloat16 numbers (8 + 8 + 8 bits of mantissa), and
+// six products of tiles stand for one: high*high, high*middle (twice), middle*middle, high*low (twice). What is left out
+// is below 2^-23 of a product; sums are float32. Elsewhere panels hold floats and plain multiply-adds are used.
+#pragma once
+#include <algorithm>
+
+#include "pool.h"
+#include "vector.h"
+
+#if defined(__AMX_BF16__) && defined(__AVX512F__) && !defined(BERT_NO_AMX)
+#define BERT_AMX 1
+#include <immintrin.h>
+#else
+#define BERT_AMX 0
+#endif
+
+namespace bert {
+
+constexpr int64_t PANEL = 32;
+constexpr int64_t DEPTH = 32;  // panels are padded with zeros to a multiple of this
+constexpr size_t STEP_BYTES = BERT_AMX ? 6 * 1024 : PANEL * DEPTH * 4;  // of one panel, for DEPTH
+
+inline int64_t steps(int64_t depth) { return ceil_div(depth, DEPTH); }
+inline size_t panel_bytes(int64_t depth) { return steps(depth) * STEP_BYTES; }
+inline size_t packed_bytes(int64_t lines, int64_t depth) { return ceil_div(lines, PANEL) * panel_bytes(depth); }
+
+// Every thread calls this before block(), inside each task.
+void prepare_thread();
+// c[32 * 32] (+)= a panel * b panel
+void block(const char *a, const char *b, int64_t steps, float *c, bool add);
+
+// Whether consecutive elements of the source lie along the depth, or across it: along the rows of A, the columns of B.
+enum Layout { ALONG, ACROSS };
+enum Side { A_SIDE, B_SIDE };
+
+// Packs x[32][32], which is x[line][depth] if ALONG and x[depth][line] if ACROSS, as one step of a panel.
+template <Side side, Layout layout>
+void pack_step(const float *x, char *to);
+
+// Sources give LANES floats of a row of the matrix as memory has it; only the first n exist.
+struct Plain {
+  const float *data;
+  int64_t stride;
+  vfloat operator()(int64_t row, int64_t column, int n) const {
+    const float *p = data + row * stride + column;
+    return n == LANES ? load(p) : load_part(p, n);
+  }
+};
+
+// Packs lines [line, line + 32) and depth [first, first + depth) of a source that has `lines` lines. What does not exist
+// becomes zero.
+template <Side side, Layout layout, class Source>
+void pack_panel(const Source &source, int64_t line, int64_t lines, int64_t first, int64_t depth, char *panel) {
+  alignas(64) float x[PANEL * PANEL];
+  for (int64_t d = 0; d < depth; d += DEPTH, panel += STEP_BYTES) {
+    const int64_t row = layout == ALONG ? line : first + d, column = layout == ALONG ? first + d : line;
+    const int64_t rows = std::min(PANEL, layout == ALONG ? lines - line : depth - d);
+    const int64_t columns = std::min(PANEL, layout == ALONG ? depth - d : lines - line);
+    if (columns == PANEL) {
+      for (int64_t r = 0; r < rows; r++)
+        for (int c = 0; c < PANEL; c += LANES) store(x + r * PANEL + c, source(row + r, column + c, LANES));
+    } else {
+      for (int64_t r = 0; r < rows; r++)
+        for (int c = 0; c < PANEL; c += LANES) {
+          const int n = static_cast<int>(std::min<int64_t>(LANES, columns - c));
+          store(x + r * PANEL + c, n > 0 ? source(row + r, column + c, n) : vfloat{});
+        }
+    }
+    if (rows < PANEL) std::memset(x + rows * PANEL, 0, (PANEL - rows) * PANEL * 4);
+    pack_step<side, layout>(x, panel);
+  }
+}
+
+// Packs all panels of a matrix, in parallel.
+template <Side side, Layout layout, class Source>
+void pack(const Source &source, int64_t lines, int64_t first, int64_t depth, char *panels) {
+  const int64_t count = ceil_div(lines, PANEL), group = std::max<int64_t>(1, 16384 / (PANEL * depth));
+  parallel(ceil_div(count, group), [&](int64_t task) {
+    for (int64_t p = task * group; p < std::min(count, (task + 1) * group); p++)
+      pack_panel<side, layout>(source, p * PANEL, lines, first, depth, panels + p * panel_bytes(depth));
+  });
+}
+
+// All blocks of packed A [rows, depth] times packed B [depth, columns]; finish(row, column, c) takes each c[32 * 32].
+// A task is a rectangle of blocks. It goes through the depth in stretches, whose A panels stay in the second-level cache
+// while the B panels pass by.
+template <class Finish>
+void multiply(const char *a, int64_t rows, const char *b, int64_t columns, int64_t depth, Finish &&finish) {
+  constexpr int64_t STRETCH = 24, HIGH = 6, WIDE = 8;
+  const size_t bytes = panel_bytes(depth);
+  const int64_t a_panels = ceil_div(rows, PANEL), b_panels = ceil_div(columns, PANEL), all = steps(depth);
+  const int64_t high = ceil_div(a_panels, HIGH), height = ceil_div(a_panels, high);
+  int64_t width = WIDE;
+  while (width > 1 && high * ceil_div(b_panels, width) < 6 * threads()) width /= 2;
+  const int64_t wide = ceil_div(b_panels, width);
+  parallel(high * wide, [&](int64_t task) {
+    prepare_thread();
+    const int64_t i0 = task / wide * height, i1 = std::min(a_panels, i0 + height);
+    const int64_t j0 = task % wide * width, j1 = std::min(b_panels, j0 + width);
+    float *sums = reinterpret_cast<float *>(local_scratch(0, HIGH * WIDE * PANEL * PANEL * 4));
+    for (int64_t s = 0; s < all; s += STRETCH)
+      for (int64_t j = j0; j < j1; j++)
+        for (int64_t i = i0; i < i1; i++) {
+          const bool first = s == 0, last = s + STRETCH >= all;
+          float *c = first && last ? sums : sums + ((i - i0) * WIDE + j - j0) * PANEL * PANEL;
+          block(a + i * bytes + s * STEP_BYTES, b + j * bytes + s * STEP_BYTES, std::min(STRETCH, all - s), c, !first);
+          if (last) finish(i * PANEL, j * PANEL, c);
+        }
+  });
+}
+
+// Calls each(row, column, values, n) for the vectors of a block that lie inside [rows, columns].
+template <class Each>
+inline void each_vector(int64_t row, int64_t column, int64_t rows, int64_t columns, const float *c, Each &&each) {
+  const int64_t high = std::min(PANEL, rows - row), wide = std::min(PANEL, columns - column);
+  if (wide == PANEL) {
+    for (int64_t r = 0; r < high; r++)
+      for (int k = 0; k < PANEL; k += LANES) each(row + r, column + k, load(c + r * PANEL + k), LANES);
+  } else {
+    for (int64_t r = 0; r < high; r++)
+      for (int64_t k = 0; k < wide; k += LANES)
+        each(row + r, column + k, load(c + r * PANEL + k), static_cast<int>(std::min<int64_t>(LANES, wide - k)));
+  }
+}
+inline vfloat load_n(const float *p, int n) { return n == LANES ? load(p) : load_part(p, n); }
+inline void store_n(float *p, vfloat v, int n) { n == LANES ? store(p, v) : store_part(p, v, n); }
+
+}  // namespace bert
