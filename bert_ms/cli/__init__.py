@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 when it succeeded; 1 when it failed; 2 when it was asked for something impossible; 130 after Ctrl+C.
     """
+    os.environ.setdefault("GLOG_v", "3")  # MindSpore reads it when it is imported: errors only
     arguments = parse(sys.argv[1:] if argv is None else argv)
     _log_to_terminal(arguments.verbose, arguments.quiet)
     try:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bert_ms.config import RunConfig
 from bert_ms.config.loading import resolve_config
 from bert_ms.errors import ConfigError
 from bert_ms.training.launch import inside_worker, launch
+
+if TYPE_CHECKING:
+    from bert_ms.pipelines.runs import RunResult
 
 
 def prepare(arguments: argparse.Namespace) -> int:
@@ -21,7 +21,9 @@ def prepare(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     from bert_ms.pipelines import runs
 
-    return _show(runs.prepare(config))
+    for file, facts in runs.prepare(config).items():
+        print(f"{file}: " + ", ".join(f"{count:,} {name}" for name, count in facts.items()))
+    return 0
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -51,7 +53,10 @@ def _run(arguments: argparse.Namespace, config: RunConfig, what: str, **options:
         return launch(command, workers=arguments.devices, log_dir=logs, device=config.device)
     from bert_ms.pipelines import runs  # imports MindSpore: not before all else is known to be right
 
-    return _show(runs.dry_run(config) if arguments.dry_run else getattr(runs, what)(config, **options))
+    if arguments.dry_run:
+        print(runs.dry_run(config))
+        return 0
+    return _show(getattr(runs, what)(config, **options))
 
 
 def _config(arguments: argparse.Namespace) -> RunConfig:
@@ -63,12 +68,14 @@ def _require(value: str | None, key: str, example: str) -> None:
         raise ConfigError(f"{key} is not given: add it to the configuration, or say {example}.")
 
 
-def _show(result: Any) -> int:
-    print(json.dumps(result, indent=2, default=_plain, ensure_ascii=False))
-    return 0
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return dict(value) if isinstance(value, Mapping) else str(value)
+def _show(result: RunResult) -> int:
+    """Scores before and after, side by side, and where the rest is; returns the exit code."""
+    print(f"{result.status}: {result.folder}")
+    for name, score in result.scores.items():
+        before = f"{result.before[name]:10.4g} ->" if name in result.before else ""
+        mark = "  (decides)" if name == result.metric else ""
+        print(f"  {name:20s}{before}{score:10.4g}{mark}")
+    report = Path(result.folder) / "report.html"
+    if report.is_file():
+        print(f"report: {report}")
+    return result.exit_status

@@ -13,17 +13,27 @@ from bert_ms.cli import main
 from bert_ms.config import RunConfig
 from bert_ms.errors import CheckpointError
 
+RESULT = types.SimpleNamespace(
+    status="finished",
+    folder=Path("runs/x"),
+    metric="f1",
+    scores={"f1": 50.0, "exact_match": 40.0},
+    before={"f1": 5.5},
+    exit_status=0,
+)
+
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, RunConfig, dict[str, Any]]]:
     """Stands in for `bert_ms.pipelines.runs`, which imports MindSpore; notes each call."""
     calls: list[tuple[str, RunConfig, dict[str, Any]]] = []
     module = types.ModuleType("bert_ms.pipelines.runs")
+    results = {"prepare": {"train.json": {"examples": 1200, "rows": 1300}}, "dry_run": "fits"}
     for name in ("prepare", "train", "evaluate", "predict", "dry_run"):
 
-        def call(config: RunConfig, _name: str = name, **options: Any) -> dict[str, float]:
+        def call(config: RunConfig, _name: str = name, **options: Any) -> Any:
             calls.append((_name, config, options))
-            return {"f1": 50.0}
+            return results.get(_name, RESULT)
 
         setattr(module, name, call)
     monkeypatch.setitem(sys.modules, "bert_ms.pipelines.runs", module)
@@ -37,7 +47,17 @@ def test_train_calls_the_library_once_and_prints_its_result(
     assert main(["train", "-c", "squad_sample", "epochs=1", "--fresh", "seed=3"]) == 0
     ((name, config, options),) = runs
     assert (name, config.training.epochs, config.seed, options) == ("train", 1.0, 3, {"resume": False})
-    assert '"f1": 50.0' in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        "finished: runs/x\n  f1                         5.5 ->        50  (decides)\n  exact_match                 40\n"
+    )
+
+
+def test_the_exit_code_is_the_runs_own(
+    runs: list[tuple[str, RunConfig, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted = types.SimpleNamespace(**{**vars(RESULT), "status": "interrupted", "exit_status": 143})
+    monkeypatch.setattr("bert_ms.pipelines.runs.train", lambda config, resume: interrupted)
+    assert main(["train", "-c", "squad_sample"]) == 143
 
 
 @pytest.mark.parametrize(
