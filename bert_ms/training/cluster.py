@@ -104,6 +104,23 @@ def from_environment(workers: int, *, device: str = "auto", environ: Mapping[str
     )
 
 
+def spans_machines(*, device: str = "auto", environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the environment, or its rank table, describes more machines than this one.
+
+    Raises:
+        ConfigError: a number that is none; a rank table that is none.
+    """
+    environ = os.environ if environ is None else environ
+    table = environ.get(RANK_TABLE)
+    if table and device in ("auto", "ascend"):
+        return len(_read_rank_table(Path(table))) > 1
+    problems: list[str] = []
+    nodes = _number(environ, NODES, 1, problems)
+    if problems:
+        raise ConfigError(problems, source="environment")
+    return nodes != 1
+
+
 def from_rank_table(path: Path, *, workers: int, environ: Mapping[str, str] | None = None) -> Cluster:
     """The cluster of an Ascend rank table in the layout "version 1.0" (server_list with device lists).
 

@@ -21,12 +21,12 @@ from types import FrameType
 from typing import Any, TextIO
 
 from bert_ms.training import worker
-from bert_ms.training.cluster import Cluster, check_ascend_devices, choose_port, from_environment
+from bert_ms.training.cluster import Cluster, check_ascend_devices, choose_port, from_environment, spans_machines
 from bert_ms.training.log_tail import Follower, last_lines
 from bert_ms.training.processes import die_with_parent, is_alive, kill_marked, return_code
 from bert_ms.training.worker import inside_worker
 
-__all__ = ["Cluster", "from_environment", "inside_worker", "launch"]
+__all__ = ["Cluster", "from_environment", "inside_worker", "is_needed", "launch"]
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,19 @@ def launch(
         running = _Launch(cluster, logs, Path(folder), terminal or sys.stdout, grace_seconds, uuid.uuid4().hex)
         msrun = _msrun_command(cluster, port, logs, command, bind_core=bind_core, timeout=cluster_timeout)
         return running.run(msrun, {**os.environ, **(environment or {})})
+
+
+def is_needed(workers: int, *, device: str = "auto") -> bool:
+    """Whether a run has to be launched: it has several workers, here or on several machines, and this is none of them.
+
+    Args:
+        workers: on this machine.
+        device: auto, cpu, gpu or ascend.
+
+    Raises:
+        ConfigError: the environment makes no sense.
+    """
+    return not inside_worker() and (workers > 1 or spans_machines(device=device))
 
 
 def _msrun_command(

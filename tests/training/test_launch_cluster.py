@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from bert_ms.errors import ConfigError, DeviceError
-from bert_ms.training.cluster import Cluster, check_ascend_devices, choose_port, from_environment, local_addresses
+from bert_ms.training.cluster import (
+    Cluster,
+    check_ascend_devices,
+    choose_port,
+    from_environment,
+    local_addresses,
+    spans_machines,
+)
 
 SEVERAL = {
     "BERT_MS_NODES": "2",
@@ -97,6 +104,13 @@ def test_a_wrong_rank_table_is_refused_by_name(tmp_path: Path, content: object, 
     with pytest.raises(ConfigError, match=message) as error:
         from_environment(2, environ=written(tmp_path / "table.json", content))
     assert f"rank table {tmp_path / 'table.json'}" in str(error.value)
+
+
+def test_several_machines_are_noticed(tmp_path: Path) -> None:
+    assert not spans_machines(environ={})
+    assert spans_machines(environ=SEVERAL)
+    assert spans_machines(environ=written(tmp_path / "two.json", table(("10.0.0.1", 1), ("10.0.0.2", 1))))
+    assert not spans_machines(environ=written(tmp_path / "one.json", table(("10.0.0.1", 8))))
 
 
 def test_ranks_out_of_order_are_refused(tmp_path: Path) -> None:
