@@ -166,6 +166,14 @@ def test_long_passage_is_cut_around_the_answers() -> None:
     assert html.startswith("… ") and html.endswith(" …") and html.count("…") == 3
 
 
+def test_passage_is_cut_between_words() -> None:
+    context = " ".join(f"word{n}" for n in range(200))
+    example, prediction = _question("1", "Which?", context, "word100", "word100")
+    text = re.sub(r"<[^>]+>", "", marked_passage(ScoredQuestion(example, prediction, 1.0, 1.0))).strip("… ")
+    assert set(text.split()) <= set(context.split())
+    assert text.split()[0] != "word0"
+
+
 def test_each_question_stands_in_the_gallery_of_its_outcome(questions: list[ScoredQuestion]) -> None:
     found = {gallery.title: [q.example.id for q in gallery.shown] for gallery in galleries(questions)}
     assert found == {

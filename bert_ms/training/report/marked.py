@@ -10,6 +10,7 @@ from bert_ms.training.report.questions import ScoredQuestion
 Span = tuple[int, int]
 
 _AROUND = 160  # characters shown before and after a marked span
+_LONGEST_WORD = 30
 _TITLES = {"gold": "gold answer", "predicted": "predicted answer", "gold predicted": "predicted, and a gold answer"}
 
 
@@ -18,7 +19,7 @@ def marked_passage(question: ScoredQuestion) -> str:
     context = question.example.context
     gold = sorted({(a.start, a.start + len(a.text)) for a in question.example.answers if a.text})
     predicted = [span for span in [predicted_span(question)] if span]
-    shown = _excerpts([*gold, *predicted], len(context)) or [(0, min(len(context), 2 * _AROUND))]
+    shown = _excerpts([*gold, *predicted], context) or [(0, min(len(context), 2 * _AROUND))]
     html: list[str] = []
     for low, high in shown:
         html.append("… " if low > 0 and not html else " … " if html else "")
@@ -35,15 +36,25 @@ def predicted_span(question: ScoredQuestion) -> Span | None:
     return (found.start, found.end) if text and found else None
 
 
-def _excerpts(spans: list[Span], length: int) -> list[Span]:
-    """Surroundings of the spans, those that touch joined."""
+def _excerpts(spans: list[Span], context: str) -> list[Span]:
+    """Surroundings of the spans, cut between words, those that touch joined."""
     joined: list[Span] = []
-    for low, high in sorted((max(a - _AROUND, 0), min(b + _AROUND, length)) for a, b in spans):
+    for low, high in sorted(_around(span, context) for span in spans):
         if joined and low <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
         else:
             joined.append((low, high))
     return joined
+
+
+def _around(span: Span, context: str) -> Span:
+    """The span with what stands around it; where there is no space near (as in Chinese), cut between characters."""
+    low, high = max(span[0] - _AROUND, 0), min(span[1] + _AROUND, len(context))
+    if low > 0 and (space := context.find(" ", low, low + _LONGEST_WORD)) >= 0:
+        low = space + 1
+    if high < len(context) and (space := context.rfind(" ", high - _LONGEST_WORD, high)) >= 0:
+        high = space
+    return low, high
 
 
 def _marked(context: str, low: int, high: int, gold: list[Span], predicted: list[Span]) -> str:
