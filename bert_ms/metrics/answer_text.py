@@ -81,7 +81,7 @@ def longest_common_run(first: Sequence[str], second: Sequence[str]) -> int:
 def language_of(texts: Iterable[str]) -> str:
     """The way to compare answers in: "zh" if most of their letters are Chinese characters, else "en".
 
-    >>> language_of(["光荣和ω-force"]), language_of(["Force"]), language_of([])
+    >>> language_of(["光荣和ω", "1963年"]), language_of(["Force"]), language_of([])
     ('zh', 'en', 'en')
     """
     joined = "".join(texts)
