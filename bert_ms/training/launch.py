@@ -141,7 +141,7 @@ class _Launch:
     def run(self, msrun: list[str], environment: dict[str, str]) -> int:
         ranks = range(self.cluster.first_rank, self.cluster.first_rank + self.cluster.local_workers)
         self.names = [worker.name_of(rank) for rank in ranks]
-        follower = Follower(self.logs / "worker_0.log", self.terminal) if self.cluster.node_rank == 0 else None
+        follower = Follower(self.logs / f"{worker.name_of(0)}.log", self.terminal) if self.cluster.node_rank == 0 else None
         self._say(f"{self.cluster.workers} workers, {self.cluster.local_workers} of them here; logs in {self.logs}")
         with self._heeding_signals(), (self.logs / "msrun.log").open("wb") as msrun_log:
             process = subprocess.Popen(
@@ -208,10 +208,14 @@ class _Launch:
         first = min(bad, key=lambda name: bad[name])
         code = bad[first][1]
         how = f"was ended by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"ended with code {code}"
+        log = self.logs / f"{first}.log"
+        what = f"{first} {how}, so all workers are stopped"
         if follower:
             follower.copy(everything=True)
-        log = self.logs / f"{first}.log"
-        self._say(_with_log(f"{first} {how}, so all workers are stopped", log))
+        if follower and first == worker.name_of(0):  # its end has just been shown
+            self._say(f"{what}; its log is {log}")
+        else:
+            self._say(_with_log(what, log))
         return return_code(code)
 
     def _trouble(self, msrun: subprocess.Popen[bytes], ended: Mapping[str, object]) -> str | None:
