@@ -141,7 +141,8 @@ class _Launch:
     def run(self, msrun: list[str], environment: dict[str, str]) -> int:
         ranks = range(self.cluster.first_rank, self.cluster.first_rank + self.cluster.local_workers)
         self.names = [worker.name_of(rank) for rank in ranks]
-        follower = Follower(self.logs / f"{worker.name_of(0)}.log", self.terminal) if self.cluster.node_rank == 0 else None
+        shown = self.logs / f"{worker.name_of(0)}.log"
+        follower = Follower(shown, self.terminal) if self.cluster.node_rank == 0 else None
         self._say(f"{self.cluster.workers} workers, {self.cluster.local_workers} of them here; logs in {self.logs}")
         with self._heeding_signals(), (self.logs / "msrun.log").open("wb") as msrun_log:
             process = subprocess.Popen(
