@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from bert_ms.config import RunConfig
 from bert_ms.config.loading import resolve_config
 from bert_ms.errors import ConfigError
-from bert_ms.training.launch import inside_worker, launch
+from bert_ms.training import launch as launching
 
 if TYPE_CHECKING:
-    from bert_ms.pipelines.runs import RunResult
+    from bert_ms.pipelines.runs import DryRun, RunResult
 
 
 def prepare(arguments: argparse.Namespace) -> int:
@@ -47,15 +47,14 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, config: RunConfig, what: str, **options: Any) -> int:
     """Do it here; or, with several devices, in as many workers, whose exit code is passed on."""
-    if arguments.devices > 1 and not inside_worker() and not arguments.dry_run:
+    if not arguments.dry_run and launching.is_needed(arguments.devices, device=config.device):
         command = [sys.executable, "-m", "bert_ms.cli", *arguments.argv]
-        logs = Path(config.output_dir) / "logs"
-        return launch(command, workers=arguments.devices, log_dir=logs, device=config.device)
+        logs = Path(config.output_dir).expanduser() / "logs"
+        return launching.launch(command, workers=arguments.devices, log_dir=logs, device=config.device)
     from bert_ms.pipelines import runs  # imports MindSpore: not before all else is known to be right
 
     if arguments.dry_run:
-        print(runs.dry_run(config))
-        return 0
+        return _show_dry_run(runs.dry_run(config))
     return _show(getattr(runs, what)(config, **options))
 
 
@@ -79,3 +78,17 @@ def _show(result: RunResult) -> int:
     if report.is_file():
         print(f"report: {report}")
     return result.exit_status
+
+
+def _show_dry_run(found: DryRun) -> int:
+    rows, tokens = found.batch
+    print(f"it runs on {found.device}: {found.parameters:,} parameters, {rows} x {tokens} tokens, loss {found.loss:.4g}")
+    print(f"  train step        {found.step_seconds:.3g} s, the first {found.compile_seconds:.3g} s with compiling")
+    if found.evaluation_seconds is not None:
+        print(f"  evaluation step   {found.evaluation_seconds:.3g} s")
+    parts = ", ".join(f"{name} {size:,.0f}" for name, size in found.megabytes.items() if name != "total")
+    print(f"  memory, estimated {found.megabytes['total']:,.0f} MB ({parts})")
+    if found.peak_megabytes is not None:
+        print(f"  memory, measured  {found.peak_megabytes:,.0f} MB at most, MindSpore itself included")
+    print("nothing was written")
+    return 0

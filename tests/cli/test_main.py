@@ -23,12 +23,25 @@ RESULT = types.SimpleNamespace(
 )
 
 
+DRY_RUN = types.SimpleNamespace(
+    device="cpu",
+    batch=(8, 256),
+    loss=5.5,
+    compile_seconds=9.0,
+    step_seconds=0.5,
+    evaluation_seconds=None,
+    parameters=22_000_000,
+    megabytes={"weights": 90.0, "activations": 800.0, "total": 890.0},
+    peak_megabytes=1500.0,
+)
+
+
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, RunConfig, dict[str, Any]]]:
     """Stands in for `bert_ms.pipelines.runs`, which imports MindSpore; notes each call."""
     calls: list[tuple[str, RunConfig, dict[str, Any]]] = []
     module = types.ModuleType("bert_ms.pipelines.runs")
-    results = {"prepare": {"train.json": {"examples": 1200, "rows": 1300}}, "dry_run": "fits"}
+    results = {"prepare": {"train.json": {"examples": 1200, "rows": 1300}}, "dry_run": DRY_RUN}
     for name in ("prepare", "train", "evaluate", "predict", "dry_run"):
 
         def call(config: RunConfig, _name: str = name, **options: Any) -> Any:
@@ -77,6 +90,16 @@ def test_each_command_calls_its_function(
     assert [name for name, _, _ in runs] == [called]
 
 
+def test_a_dry_run_says_what_it_found(
+    runs: list[tuple[str, RunConfig, dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "-c", "squad_sample", "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert "it runs on cpu: 22,000,000 parameters, 8 x 256 tokens, loss 5.5" in text
+    assert "memory, estimated 890 MB (weights 90, activations 800)" in text
+    assert text.endswith("nothing was written\n")
+
+
 def test_overrides_may_stand_before_and_after_options(runs: list[tuple[str, RunConfig, dict[str, Any]]]) -> None:
     assert main(["train", "seed=1", "-c", "squad_sample", "epochs=2", "-q", "seed=5"]) == 0
     assert runs[0][1].seed == 5
@@ -91,7 +114,7 @@ def test_several_devices_become_workers_running_the_same_command(
         launched.update(options, command=command)
         return 7
 
-    monkeypatch.setattr("bert_ms.cli.runs.launch", launch)
+    monkeypatch.setattr("bert_ms.training.launch.launch", launch)
     arguments = ["train", "-c", "squad_sample", "--devices", "2", "output_dir=here"]
     assert main(arguments) == 7
     assert not runs
@@ -102,7 +125,7 @@ def test_several_devices_become_workers_running_the_same_command(
 def test_a_worker_trains_and_does_not_launch_again(
     runs: list[tuple[str, RunConfig, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bert_ms.cli.runs.inside_worker", lambda: True)
+    monkeypatch.setattr("bert_ms.training.launch.inside_worker", lambda: True)
     assert main(["train", "-c", "squad_sample", "--devices", "2"]) == 0
     assert [name for name, _, _ in runs] == ["train"]
 
