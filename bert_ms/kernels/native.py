@@ -23,7 +23,10 @@ ACTIVATIONS = {
 
 
 def operator(name: str, shapes: Callable[..., Any], count: int = 1) -> ops.Custom:
-    """The exported function `name` as a MindSpore operator; `shapes` gives its output shapes, all are float32."""
+    """The exported function `name` as a MindSpore operator; `shapes` gives its output shapes, all are float32.
+
+    MindSpore remembers the number of outputs by name, so no function has two.
+    """
     if count == 1:
         return ops.Custom(f"{library()}:{name}", out_shape=shapes, out_dtype=lambda *_: ms.float32, func_type="aot")
     dtypes = (ms.float32,) * count
@@ -125,7 +128,7 @@ class FeedForward(nn.Cell):
         super().__init__(auto_prefix=False)
         self.meta = constants(ACTIVATIONS[name])
         self.forward = operator(
-            "bert_feed_forward", lambda x, w1, b1, w2, b2, m: ([*x[:-1], w2[0]], [*x[:-1], w1[0]]), 2
+            "bert_feed_forward_kept", lambda x, w1, b1, w2, b2, m: ([*x[:-1], w2[0]], [*x[:-1], w1[0]]), 2
         )
         self.backward = feed_forward_backward()
 
@@ -193,7 +196,7 @@ class DropoutResidualLayerNorm(nn.Cell):
         super().__init__(auto_prefix=False)
         self.meta = constants(*dropout_constants(p, site), float(eps), 1)
         self.forward = operator("bert_layer_norm", lambda x, r, w, b, k, m: x)
-        self.backward = operator("bert_layer_norm_backward", lambda x, r, w, k, m, d: (x, w, w, x), 4)
+        self.backward = operator("bert_dropout_layer_norm_backward", lambda x, r, w, k, m, d: (x, w, w, x), 4)
 
     def construct(self, x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, key: Tensor) -> Tensor:
         return self.forward(x, residual, weight, bias, key, self.meta)

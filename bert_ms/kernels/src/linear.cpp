@@ -132,6 +132,35 @@ void linear_backward(const float *x, const float *const *w, const MakeSource &ma
   }
 }
 
+// kept [rows, I] gets what goes into the activation, if it is not null
+void feed_forward(const Arguments &a, float *kept) {
+  const int64_t rows = a.rows(0);
+  const int64_t inputs = a.last(0);
+  const int64_t wide = a.last(2);
+  const int64_t outputs = a.last(4);
+  const char *w1 = packed_weight(WEIGHT, a.f(1), wide, inputs);
+  const char *w2 = packed_weight(WEIGHT2, a.f(3), outputs, wide);
+  const int64_t chunk = std::min(rows, chunk_rows(wide));
+  char *x_packed = scratch(ROWS, packed_bytes(chunk, inputs));
+  char *a_packed = scratch(ROWS2, packed_bytes(chunk, wide));
+  float *spare = kept ? nullptr : reinterpret_cast<float *>(scratch(WIDE, chunk * wide * 4));
+  for (int64_t r = 0; r < rows; r += chunk) {
+    const int64_t n = std::min(chunk, rows - r);
+    float *u = kept ? kept + r * wide : spare;
+    forward<IDENTITY>({a.f(0) + r * inputs, inputs}, w1, a.f(2), n, inputs, wide, u, nullptr, x_packed);
+    with_act(a.i(5)[0], [&](auto k) {
+      pack<A_SIDE, ALONG>(Activated<k.value>{{u, wide}}, n, 0, wide, a_packed);
+    });
+    float *y = a.f(6) + r * outputs;
+    const float *bias = a.f(4);
+    multiply(a_packed, n, w2, outputs, wide, [&](int64_t row, int64_t column, const float *c) {
+      each_vector(row, column, n, outputs, c, [&](int64_t i, int64_t j, vfloat v, int m) {
+        store_n(y + i * outputs + j, v + load_n(bias + j, m), m);
+      });
+    });
+  }
+}
+
 }  // namespace
 }  // namespace bert
 
@@ -177,7 +206,8 @@ BERT_OPERATOR(bert_qkv, {
   const int64_t inputs = a.last(0);
   const int64_t outputs = a.last(7);
   const char *weight[3];
-  for (int k = 0; k < 3; k++) weight[k] = packed_weight(k == 0 ? WEIGHT : k == 1 ? WEIGHT2 : WIDE, a.f(1 + 2 * k), outputs, inputs);
+  const int slots[3] = {WEIGHT, WEIGHT2, WIDE};
+  for (int k = 0; k < 3; k++) weight[k] = packed_weight(slots[k], a.f(1 + 2 * k), outputs, inputs);
   const int64_t chunk = chunk_rows(inputs);
   char *packed = scratch(ROWS, packed_bytes(std::min(chunk, rows), inputs));
   for (int64_t r = 0; r < rows; r += chunk) {
@@ -206,35 +236,11 @@ BERT_OPERATOR(bert_qkv_backward, {
                   a.last(0), outputs, a.f(7), dw, db);
 })
 
-// x [.., H], w1 [I, H], b1, w2 [O, I], b2, meta -> y [.., O] and, where there is a second output, u [.., I]
-BERT_OPERATOR(bert_feed_forward, {
-  const int64_t rows = a.rows(0);
-  const int64_t inputs = a.last(0);
-  const int64_t wide = a.last(2);
-  const int64_t outputs = a.last(4);
-  const char *w1 = packed_weight(WEIGHT, a.f(1), wide, inputs);
-  const char *w2 = packed_weight(WEIGHT2, a.f(3), outputs, wide);
-  const int64_t chunk = std::min(rows, chunk_rows(wide));
-  char *x_packed = scratch(ROWS, packed_bytes(chunk, inputs));
-  char *a_packed = scratch(ROWS2, packed_bytes(chunk, wide));
-  const bool keep_u = count == 8;
-  float *spare = keep_u ? nullptr : reinterpret_cast<float *>(scratch(WIDE, chunk * wide * 4));
-  for (int64_t r = 0; r < rows; r += chunk) {
-    const int64_t n = std::min(chunk, rows - r);
-    float *u = keep_u ? a.f(7) + r * wide : spare;
-    forward<IDENTITY>({a.f(0) + r * inputs, inputs}, w1, a.f(2), n, inputs, wide, u, nullptr, x_packed);
-    with_act(a.i(5)[0], [&](auto k) {
-      pack<A_SIDE, ALONG>(Activated<k.value>{{u, wide}}, n, 0, wide, a_packed);
-    });
-    float *y = a.f(6) + r * outputs;
-    const float *bias = a.f(4);
-    multiply(a_packed, n, w2, outputs, wide, [&](int64_t row, int64_t column, const float *c) {
-      each_vector(row, column, n, outputs, c, [&](int64_t i, int64_t j, vfloat v, int m) {
-        store_n(y + i * outputs + j, v + load_n(bias + j, m), m);
-      });
-    });
-  }
-})
+// x [.., H], w1 [I, H], b1, w2 [O, I], b2, meta -> y [.., O]
+BERT_OPERATOR(bert_feed_forward, { feed_forward(a, nullptr); })
+
+// the same -> y [.., O], u [.., I], which goes into the activation
+BERT_OPERATOR(bert_feed_forward_kept, { feed_forward(a, a.f(7)); })
 
 // x, w1, w2, meta, u, dy -> dx, dw1, db1, dw2, db2
 BERT_OPERATOR(bert_feed_forward_backward, {

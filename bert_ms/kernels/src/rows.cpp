@@ -63,38 +63,13 @@ Norm make_norm(const Arguments &a, int key, int meta) {
   return n;
 }
 
-}  // namespace
-}  // namespace bert
-
-using namespace bert;
-
-// x [.., H], residual, weight [H], bias [H], key, meta -> y
-BERT_OPERATOR(bert_layer_norm, {
-  const Norm norm = make_norm(a, 4, 5);
-  const int64_t rows = a.rows(0);
-  const float *weight = a.f(2);
-  const float *bias = a.f(3);
-  parallel(ceil_div(rows, BATCH), [&](int64_t task) {
-    for (int64_t r = task * BATCH; r < std::min(rows, (task + 1) * BATCH); r++) {
-      float *y = a.f(6) + r * norm.width;
-      float mean;
-      float inverse;
-      norm.row(r, y, mean, inverse);
-      vectors(0, norm.width, [&](int64_t c, int n) {
-        store_n(y + c, (load_n(y + c, n) - mean) * inverse * load_n(weight + c, n) + load_n(bias + c, n), n);
-      });
-    }
-  });
-})
-
-// x, residual, weight, key, meta, dy -> dz, dweight, dbias and, with dropout, dx (else dx is dz)
-BERT_OPERATOR(bert_layer_norm_backward, {
+// dx, the gradient before dropout, may be null
+void layer_norm_backward(const Arguments &a, float *dx) {
   const Norm norm = make_norm(a, 3, 4);
   const int64_t rows = a.rows(0);
   const int64_t width = norm.width;
   const int64_t tasks = ceil_div(rows, BATCH);
   const float *weight = a.f(2);
-  float *dx = count == 10 ? a.f(9) : nullptr;
   float *parts = reinterpret_cast<float *>(scratch(0, tasks * 2 * width * 4));
   parallel(tasks, [&](int64_t task) {
     float *z = reinterpret_cast<float *>(local_scratch(0, width * 4));
@@ -137,7 +112,37 @@ BERT_OPERATOR(bert_layer_norm_backward, {
       (c < width ? a.f(7)[c] : a.f(8)[c - width]) = total;
     }
   });
+}
+
+}  // namespace
+}  // namespace bert
+
+using namespace bert;
+
+// x [.., H], residual, weight [H], bias [H], key, meta -> y
+BERT_OPERATOR(bert_layer_norm, {
+  const Norm norm = make_norm(a, 4, 5);
+  const int64_t rows = a.rows(0);
+  const float *weight = a.f(2);
+  const float *bias = a.f(3);
+  parallel(ceil_div(rows, BATCH), [&](int64_t task) {
+    for (int64_t r = task * BATCH; r < std::min(rows, (task + 1) * BATCH); r++) {
+      float *y = a.f(6) + r * norm.width;
+      float mean;
+      float inverse;
+      norm.row(r, y, mean, inverse);
+      vectors(0, norm.width, [&](int64_t c, int n) {
+        store_n(y + c, (load_n(y + c, n) - mean) * inverse * load_n(weight + c, n) + load_n(bias + c, n), n);
+      });
+    }
+  });
 })
+
+// x, residual, weight, key, meta, dy -> dz, dweight, dbias
+BERT_OPERATOR(bert_layer_norm_backward, { layer_norm_backward(a, nullptr); })
+
+// x, residual, weight, key, meta, dy -> dz, dweight, dbias, dx
+BERT_OPERATOR(bert_dropout_layer_norm_backward, { layer_norm_backward(a, a.f(9)); })
 
 // x, meta (act) -> y
 BERT_OPERATOR(bert_activation, {
