@@ -97,10 +97,10 @@ def _late(function: str) -> Callable[[argparse.Namespace], int | None]:
     return call
 
 
-def _add_config(command: argparse.ArgumentParser) -> None:
-    command.usage = f"%(prog)s -c CONFIG [key=value ...]{' [options]'}"
+def _add_config(command: argparse.ArgumentParser, *, required: bool = True) -> None:
+    command.usage = f"%(prog)s {'-c CONFIG' if required else '[-c CONFIG]'} [key=value ...] [options]"
     command.add_argument(
-        "-c", "--config", metavar="CONFIG", required=True, help="a YAML file, or the name of a packaged configuration"
+        "-c", "--config", metavar="CONFIG", required=required, help="a YAML file, or the name of a packaged one"
     )
 
 
@@ -138,6 +138,14 @@ def _train(command: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(command: argparse.ArgumentParser) -> None:
+    _add_config(command, required=False)
+    _add_devices(command)
+    _add_dry_run(command)
+    command.add_argument("--predictions", metavar="FILE", help="score this file of answers; no network is run")
+    command.add_argument("--null-odds", metavar="FILE", help="with --predictions, v2.0: search the threshold")
+
+
+def _predict(command: argparse.ArgumentParser) -> None:
     _add_config(command)
     _add_devices(command)
     _add_dry_run(command)
@@ -173,6 +181,7 @@ Examples:
   bert-ms evaluate -c runs/squad_sample/resolved_config.yaml source=runs/squad_sample
   bert-ms evaluate -c squad_sample                   the weights as they came
   bert-ms evaluate -c squad_v2_base source=DIR eval_file=dev-v2.0.json null_threshold=-1.5
+  bert-ms evaluate --predictions predictions.json eval_file=dev-v1.1.json      no network, no MindSpore
 """,
     "predict": """
 Examples:
@@ -200,7 +209,7 @@ _COMMANDS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None], str,
      _EXAMPLES["train"] + OVERRIDES),
     ("evaluate", "score weights on a data set", _evaluate, "bert_ms.cli.runs:evaluate",
      _EXAMPLES["evaluate"] + OVERRIDES),
-    ("predict", "answer the questions of a file", _evaluate, "bert_ms.cli.runs:predict",
+    ("predict", "answer the questions of a file", _predict, "bert_ms.cli.runs:predict",
      _EXAMPLES["predict"] + OVERRIDES),
     ("convert", "write a checkpoint in another format", _convert, "bert_ms.cli.convert:convert", _EXAMPLES["convert"]),
     ("doctor", "say what this machine has, and what is missing", _doctor, "bert_ms.cli.doctor:doctor",

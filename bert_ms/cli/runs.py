@@ -35,6 +35,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Score weights on `data.eval_file`."""
     config = _config(arguments)
     _require(config.data.eval_file, "data.eval_file", "eval_file=dev.json")
+    if arguments.predictions:
+        return _score(config, arguments.predictions, arguments.null_odds)
+    if arguments.config is None:
+        raise ConfigError("no configuration is given: say -c CONFIG, or --predictions FILE to score answers alone.")
     return _run(arguments, config, "evaluate")
 
 
@@ -67,6 +71,17 @@ def _require(value: str | None, key: str, example: str) -> None:
         raise ConfigError(f"{key} is not given: add it to the configuration, or say {example}.")
 
 
+def _score(config: RunConfig, predictions: str, null_odds: str | None) -> int:
+    from bert_ms.metrics import squad
+    from bert_ms.pipelines.loading import data_file
+
+    dataset = data_file(config, "eval_file")
+    assert dataset is not None  # required above
+    for name, score in squad.evaluate(dataset, predictions, null_odds, language=config.evaluation.language).items():
+        print(f"{name:20s}{score:10.4f}")
+    return 0
+
+
 def _show(result: RunResult) -> int:
     """Scores before and after, side by side, and where the rest is; returns the exit code."""
     print(f"{result.status}: {result.folder}")
@@ -82,7 +97,7 @@ def _show(result: RunResult) -> int:
 
 def _show_dry_run(found: DryRun) -> int:
     rows, tokens = found.batch
-    print(f"it runs on {found.device}: {found.parameters:,} parameters, {rows} x {tokens} tokens, loss {found.loss:.4g}")
+    print(f"runs on {found.device}: {found.parameters:,} parameters, {rows} x {tokens} tokens, loss {found.loss:.3f}")
     print(f"  train step        {found.step_seconds:.3g} s, the first {found.compile_seconds:.3g} s with compiling")
     if found.evaluation_seconds is not None:
         print(f"  evaluation step   {found.evaluation_seconds:.3g} s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from pathlib import Path
@@ -95,7 +96,7 @@ def test_a_dry_run_says_what_it_found(
 ) -> None:
     assert main(["train", "-c", "squad_sample", "--dry-run"]) == 0
     text = capsys.readouterr().out
-    assert "it runs on cpu: 22,000,000 parameters, 8 x 256 tokens, loss 5.5" in text
+    assert "runs on cpu: 22,000,000 parameters, 8 x 256 tokens, loss 5.500" in text
     assert "memory, estimated 890 MB (weights 90, activations 800)" in text
     assert text.endswith("nothing was written\n")
 
@@ -151,6 +152,26 @@ def test_wrong_usage_ends_with_two_and_says_why(
         main(command)
     assert end.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_file_of_answers_is_scored_without_a_network(
+    runs: list[tuple[str, RunConfig, dict[str, Any]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question = {"id": "1", "question": "Who?", "answers": [{"text": "Ada Lovelace", "answer_start": 0}]}
+    paragraph = {"context": "Ada Lovelace wrote it.", "qas": [question]}
+    data = {"version": "1.1", "data": [{"title": "Ada", "paragraphs": [paragraph]}]}
+    (tmp_path / "dev.json").write_text(json.dumps(data))
+    (tmp_path / "answers.json").write_text('{"1": "Lovelace"}')
+    assert main(["evaluate", "--predictions", "answers.json", "eval_file=dev.json"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["exact_match", "0.0000"] in lines
+    assert ["f1", "66.6667"] in lines
+    assert not runs
+
+
+def test_evaluate_needs_a_configuration_or_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "eval_file=dev.json"]) == 2
+    assert "say -c CONFIG, or --predictions FILE" in capsys.readouterr().err
 
 
 def test_a_bad_configuration_ends_with_two_and_all_problems(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,7 @@ LIGHT = (
     "bert_ms.hub.convert",
     "bert_ms.kernels",
     "bert_ms.metrics.squad",
+    "bert_ms.pipelines.loading",
     "bert_ms.records",
     "bert_ms.tasks",
     "bert_ms.tasks.question_answering",
