@@ -133,7 +133,7 @@ class _File:
     def examples(self) -> Iterator[QuestionExample]:
         content = read_json(self.path)
         if not isinstance(content, dict) or "data" not in content:
-            found = f"keys {sorted(content)[:8]}" if isinstance(content, dict) else f"a {_name(content)}"
+            found = f"keys {sorted(content)[:8]}" if isinstance(content, dict) else _name(content)
             raise DataError(f"{self.path}: key 'data' is missing at the top; found {found}. Expected {_SHAPE}.")
         for a, article in enumerate(self._list(content, "data", "")):
             title = article.get("title", "") if isinstance(article, dict) else ""
@@ -205,13 +205,13 @@ class _File:
     def _list(self, parent: Any, key: str, where: str) -> list[Any]:
         value = self._get(parent, key, where)
         if not isinstance(value, list):
-            raise self._error(_join(where, key), f"is a {_name(value)}, expected a list")
+            raise self._error(_join(where, key), f"is {_name(value)}, expected a list")
         return value
 
     def _text(self, parent: Any, key: str, where: str, *, may_be_empty: bool = False) -> str:
         value = self._get(parent, key, where)
         if not isinstance(value, str):
-            raise self._error(_join(where, key), f"is {str(value)[:40]} (a {_name(value)}), expected text")
+            raise self._error(_join(where, key), f"is {str(value)[:40]} ({_name(value)}), expected text")
         if not (value.strip() or may_be_empty):
             raise self._error(_join(where, key), "is empty, expected text")
         if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
@@ -220,7 +220,7 @@ class _File:
 
     def _get(self, parent: Any, key: str, where: str) -> Any:
         if not isinstance(parent, Mapping):
-            raise self._error(where, f"is a {_name(parent)}, expected an object with '{key}'")
+            raise self._error(where, f"is {_name(parent)}, expected an object with '{key}'")
         if key not in parent:
             raise self._error(where, f"has no '{key}'; found keys {sorted(map(str, parent))[:8]}. Expected {_SHAPE}")
         return parent[key]
@@ -240,5 +240,5 @@ def _join(where: str, key: str) -> str:
 
 
 def _name(value: object) -> str:
-    names = {dict: "object", list: "list", str: "text", bool: "boolean", int: "number", float: "number"}
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
     return names.get(type(value), "null")

@@ -125,12 +125,18 @@ def from_tokenizer_json(values: Mapping[str, Any], *, source: str) -> tuple[tupl
     if model.get("continuing_subword_prefix", "##") != "##":
         prefix = model["continuing_subword_prefix"]
         raise TokenizerError(f"{source}: word pieces continue with {prefix!r}, expected ##.")
-    by_id = {id_: word for word, id_ in _typed(model.get("vocab"), dict, "model.vocab", source).items()}
-    special = []
+    vocab = _typed(model.get("vocab"), dict, "model.vocab", source)
+    by_id = {id_: word for word, id_ in vocab.items() if isinstance(id_, int)}
+    if len(by_id) < len(vocab):
+        raise TokenizerError(
+            f"{source}: {len(vocab):,} word pieces have {len(by_id):,} different ids, expected one each."
+        )
+    special: list[str] = []
+    whole: list[str] = []
     for entry in values.get("added_tokens") or []:
-        token = _token(entry, "added_tokens", source)
+        token = _token(_typed(entry, dict, "added_tokens", source), "added_tokens", source)
         by_id.setdefault(entry.get("id"), token)
-        special.append(token)
+        (special if entry.get("special", True) else whole).append(token)
     words = tuple(by_id.get(index) for index in range(len(by_id)))
     if None in words:
         raise TokenizerError(
@@ -144,6 +150,7 @@ def from_tokenizer_json(values: Mapping[str, Any], *, source: str) -> tuple[tupl
         "unk_token": model.get("unk_token", "[UNK]"),
         "max_input_chars_per_word": int(model.get("max_input_chars_per_word", 100)),
         "additional_special_tokens": tuple(special),
+        "never_split": tuple(whole),
     }
     return words, options  # type: ignore[return-value]
 
