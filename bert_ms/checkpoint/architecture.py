@@ -124,14 +124,15 @@ def infer(shapes: Shapes, *, is_zoo: bool, name: str, heads: int | None = None) 
         heads = seen["hidden_size"] // head_size if head_size else _usual_heads(seen["hidden_size"], name, notes)
     fields["num_attention_heads"] = heads
     fields["add_pooler"] = "pooler.dense.weight" in shapes
-    if is_zoo:
-        fields |= {"layer_norm_eps": 1e-7, "hidden_act": "gelu_tanh"}
+    labels = shapes.get("classifier.weight")
+    fields |= {"task": task_of(shapes), "num_labels": labels[0] if labels else None}
+    dialect = {"seq_length": 0} if is_zoo else {"model_type": "bert"}  # brings epsilon, GELU, ... of the origin
+    config = BertConfig.from_dict({**dialect, **fields}, source=name)
     notes.append(
         f"no configuration came with the file: sizes are taken from its tensors, "
-        f"layer_norm_eps {fields.get('layer_norm_eps', 1e-12)} and {fields.get('hidden_act', 'gelu')} from its origin"
+        f"layer_norm_eps {config.layer_norm_eps} and hidden_act {config.hidden_act} from its origin"
     )
-    labels = shapes.get("classifier.weight")
-    return BertConfig(**fields, task=task_of(shapes), num_labels=labels[0] if labels else None), notes
+    return config, notes
 
 
 def _usual_heads(hidden: int, name: str, notes: list[str]) -> int:

@@ -100,7 +100,7 @@ def _choose(
         fitting = opened  # whatever its task: another head on this card's encoder is new
     if len(fitting) != 1:
         if opened:
-            logger.warning("%d checkpoints lie beside cards named '%s': names follow the zoo's files", len(opened), name)
+            logger.warning("%d checkpoints lie beside cards '%s': names follow the zoo's files", len(opened), name)
         return None
     asset, chosen = fitting[0]
     path = chosen.source.weights

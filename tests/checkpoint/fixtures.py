@@ -74,7 +74,7 @@ def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _zoo_spans(out: tuple[np.ndarray, ...], inputs: Arrays) -> dict[str, np.ndarray]:
-    """The zoo's departure: log-softmax over the sequence, padding included; in evaluation 100 is added where tokens are."""
+    """The zoo's departure: log-softmax over the sequence, padding included, plus 100 where tokens are."""
     logs = [log_softmax(logits, 1) for logits in out]
     start, end = (one + 100.0 * inputs["attention_mask"] for one in logs)
     return {"log_probs": np.stack(logs, axis=-1), "start_scores": start, "end_scores": end}

