@@ -1,9 +1,9 @@
 """Every foreign checkpoint format to ours and back: readers, name rules, a report that leaves nothing unexplained."""
 
-from bert_ms.checkpoint.load import load_into, plan
+from bert_ms.checkpoint.loading import load_into, plan
 from bert_ms.checkpoint.opened import Checkpoint, open_checkpoint, read
 from bert_ms.checkpoint.report import LoadReport, WrongShape
-from bert_ms.checkpoint.save import FORMATS, SavesItself, copy, save
+from bert_ms.checkpoint.saving import FORMATS, SavesItself, copy, save
 from bert_ms.checkpoint.weights import Weights
 
 __all__ = [

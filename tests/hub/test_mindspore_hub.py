@@ -1,8 +1,8 @@
 """MindSpore Hub both ways.
 
-mindspore_hub is not on PyPI, so `hub_load` below stands in for it: with a card, a directory and a checkpoint it does what
-`mindspore_hub.load(card, source="local")` of 2.0 does, its look-ups of hosts left out. Where the real one is installed and
-its hosts can be reached, the last test calls it.
+mindspore_hub is not on PyPI, so `hub_load` below stands in for it: with a card, a directory and a checkpoint it does
+what `mindspore_hub.load(card, source="local")` of 2.0 does, its look-ups of hosts left out. Where the real one is
+installed and its hosts can be reached, the last test calls it.
 """
 
 from __future__ import annotations
