@@ -66,6 +66,7 @@ class KeepMask(nn.Cell):
 
 def keep_mask(seed: int, step: int, site: int, count: int, p: float) -> Any:
     """The same mask in numpy: bool [count]. Reference for tests and for reproducing a run outside MindSpore."""
+
     def mix(x: Any) -> Any:
         x = (x ^ (x >> np.uint32(16))) * np.uint32(_FIRST)
         x = (x ^ (x >> np.uint32(15))) * np.uint32(_SECOND)

@@ -162,9 +162,7 @@ class LeanFeedForward(nn.Cell):
 
 def feed_forward_backward() -> ops.Custom:
     """Gradients to x, w1, b1, w2, b2."""
-    return operator(
-        "bert_feed_forward_backward", lambda x, w1, w2, m, u, d: (x, w1, [w1[0]], w2, [w2[0]]), 5
-    )
+    return operator("bert_feed_forward_backward", lambda x, w1, w2, m, u, d: (x, w1, [w1[0]], w2, [w2[0]]), 5)
 
 
 class LayerNorm(nn.Cell):

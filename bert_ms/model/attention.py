@@ -12,7 +12,7 @@ from mindspore import Tensor, nn, ops
 from bert_ms import compat
 from bert_ms.config import BertConfig
 from bert_ms.kernels.ops import Attention as FusedAttention
-from bert_ms.kernels.ops import BiasDropoutResidualLayerNorm, Dropout
+from bert_ms.kernels.ops import Dropout, DropoutResidualLayerNorm, QueryKeyValue
 from bert_ms.model.layers import Dense, NormParameters
 from bert_ms.model.relative_positions import relative_positions
 
@@ -120,30 +120,28 @@ class SelfAttention(nn.Cell):
         self.query = Dense(H, H, std=std, dtype=dtype)
         self.key = Dense(H, H, std=std, dtype=dtype)
         self.value = Dense(H, H, std=std, dtype=dtype)
+        self.project, self.dtype = QueryKeyValue(), dtype
         self.relative_positions = relative_positions(config, dtype=dtype)
         self.output = Dense(H, H, std=std, dtype=dtype)
         self.layer_norm = NormParameters(H)
         self.composed = ComposedAttention(config, self.relative_positions, site=site, dtype=dtype)
         self.fused = fused_attention(config, site=site, dtype=dtype)
-        self.finish = BiasDropoutResidualLayerNorm(config.layer_norm_eps, config.hidden_dropout_prob, site + 1)
+        self.finish = DropoutResidualLayerNorm(config.layer_norm_eps, config.hidden_dropout_prob, site + 1)
         self.has_probs = False
 
     def construct(
         self, hidden_BSH: Tensor, attention_mask: Tensor, dropout_key: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        query_BSH, key_BSH, value_BSH = self.query(hidden_BSH), self.key(hidden_BSH), self.value(hidden_BSH)
+        query_BSH, key_BSH, value_BSH = self.project(
+            ops.cast(hidden_BSH, self.dtype), *self.query.weights(), *self.key.weights(), *self.value.weights()
+        )
         probs_BNST = None
         if self.fused is not None and not self.has_probs and attention_mask.ndim == 2:
             context_BSH = self.fused(query_BSH, key_BSH, value_BSH, attention_mask, dropout_key)
         else:
             context_BSH, probs_BNST = self.composed(query_BSH, key_BSH, value_BSH, attention_mask, dropout_key)
         hidden_BSH = self.finish(
-            self.output.project(context_BSH),
-            self.output.bias,
-            hidden_BSH,
-            self.layer_norm.weight,
-            self.layer_norm.bias,
-            dropout_key,
+            self.output(context_BSH), hidden_BSH, self.layer_norm.weight, self.layer_norm.bias, dropout_key
         )
         return hidden_BSH, probs_BNST
 

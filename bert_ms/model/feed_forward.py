@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import mindspore as ms
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
 from bert_ms.config import BertConfig
-from bert_ms.kernels.ops import BiasActivation, BiasDropoutResidualLayerNorm
+from bert_ms.kernels.ops import DropoutResidualLayerNorm
+from bert_ms.kernels.ops import FeedForward as FusedFeedForward
 from bert_ms.model.layers import Dense, NormParameters
 
 
@@ -27,16 +28,9 @@ class FeedForward(nn.Cell):
         self.intermediate = Dense(H, inner, std=std, dtype=dtype)
         self.output = Dense(inner, H, std=std, dtype=dtype)
         self.layer_norm = NormParameters(H)
-        self.activate = BiasActivation(config.hidden_act)
-        self.finish = BiasDropoutResidualLayerNorm(config.layer_norm_eps, config.hidden_dropout_prob, site)
+        self.through, self.dtype = FusedFeedForward(config.hidden_act), dtype
+        self.finish = DropoutResidualLayerNorm(config.layer_norm_eps, config.hidden_dropout_prob, site)
 
     def construct(self, hidden_BSH: Tensor, dropout_key: Tensor | None = None) -> Tensor:
-        inner_BSI = self.activate(self.intermediate.project(hidden_BSH), self.intermediate.bias)
-        return self.finish(
-            self.output.project(inner_BSI),
-            self.output.bias,
-            hidden_BSH,
-            self.layer_norm.weight,
-            self.layer_norm.bias,
-            dropout_key,
-        )
+        out_BSH = self.through(ops.cast(hidden_BSH, self.dtype), *self.intermediate.weights(), *self.output.weights())
+        return self.finish(out_BSH, hidden_BSH, self.layer_norm.weight, self.layer_norm.bias, dropout_key)

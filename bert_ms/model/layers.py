@@ -6,6 +6,8 @@ import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import One, TruncatedNormal, Zero, initializer
 
+from bert_ms.kernels.ops import Linear
+
 DTYPES = {"float32": ms.float32, "float16": ms.float16, "bfloat16": ms.bfloat16}
 
 
@@ -38,15 +40,14 @@ class Dense(nn.Cell):
         self.in_size, self.out_size, self.dtype = in_size, out_size, dtype
         self.weight = normal_parameter(out_size, in_size, std=std)
         self.bias = Parameter(initializer(Zero(), [out_size], ms.float32))
-        self.matmul = ops.MatMul(transpose_b=True)
+        self.linear = Linear()
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.project(x) + ops.cast(self.bias, self.dtype)
+        return self.linear(ops.cast(x, self.dtype), *self.weights())
 
-    def project(self, x: Tensor) -> Tensor:
-        """x W^T without the bias, for callers that add the bias in a fused operator."""
-        flat = ops.reshape(ops.cast(x, self.dtype), (-1, self.in_size))
-        return ops.reshape(self.matmul(flat, ops.cast(self.weight, self.dtype)), (*x.shape[:-1], self.out_size))
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias in the dtype of the computation, for callers that fuse this layer with others."""
+        return ops.cast(self.weight, self.dtype), ops.cast(self.bias, self.dtype)
 
 
 class NormParameters(nn.Cell):
