@@ -16,6 +16,7 @@ from bert_ms.config import RunConfig
 from bert_ms.data.loader import Batches
 from bert_ms.errors import ConfigError
 from bert_ms.pipelines.conclusion import Concluded, conclude, write_scores
+from bert_ms.pipelines.dry_run import DryRun, dry_run
 from bert_ms.pipelines.evaluator import Evaluator, rounded
 from bert_ms.pipelines.loading import data_file, load_network, load_tokenizer
 from bert_ms.records import INPUT_NAMES
@@ -28,6 +29,8 @@ from bert_ms.training.session import Session, start
 from bert_ms.training.signals import StopRequest, stop_on_signals
 from bert_ms.training.state import CheckpointStore
 from bert_ms.training.trainer import INTERRUPTED, Interrupted, Outcome, Trainer, best_weights, total_steps
+
+__all__ = ["DryRun", "RunResult", "dry_run", "evaluate", "predict", "prepare", "train"]
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +104,9 @@ def train(config: RunConfig, *, resume: bool = True) -> RunResult:
     folder = RunFolder(Path(config.output_dir).expanduser())
     if resume:
         folder.check(config)
+        if (found := folder.result()) is not None:
+            logger.info("%s holds this run, finished: nothing is left to do (--fresh starts it over)", folder.path)
+            return _result(folder, {**found, "status": ALREADY})
     with stop_on_signals() as stop, ExitStack() as stack:
         session = start(config)
         workers = session.distributed
@@ -109,11 +115,6 @@ def train(config: RunConfig, *, resume: bool = True) -> RunResult:
             if not resume:
                 folder.clear()
             folder.check(config)
-        finished = folder.result() if workers.is_main else None
-        if workers.any(finished is not None):
-            logger.info("%s holds this run, finished: nothing is left to do (--fresh starts it over)", folder.path)
-            return _result(folder, {**(folder.result() or {}), "status": ALREADY})
-        if workers.is_main:
             folder.claim(config)
             stack.enter_context(_log_file(folder.path / LOG))
         return _train(config, task, folder, session, stop, train_file, eval_file)
@@ -221,7 +222,7 @@ def _run_network(config: RunConfig, key: str, purpose: Purpose) -> RunResult:
         session = start(config)
         work = _work(config, task)
         network = load_network(config)
-        work_tokenizer_check(work, network)
+        work.tokenizer.check_against(network.config.vocab_size)
         prepared = work.prepare(file, purpose)
         evaluator = Evaluator(network, task, work, prepared, config, distributed=session.distributed, stop=stop)
         is_main = session.distributed.is_main
@@ -250,13 +251,6 @@ def resolved(config: RunConfig, task: Task) -> RunConfig:
     if config.training.metric is not None:
         return config
     return dataclasses.replace(config, training=dataclasses.replace(config.training, metric=task.metric))
-
-
-def work_tokenizer_check(work: Work, network: Any) -> None:
-    """Refuse a vocabulary that is not the network's."""
-    tokenizer = getattr(work, "tokenizer", None)
-    if tokenizer is not None:
-        tokenizer.check_against(network.config.vocab_size)
 
 
 def _take_best(trainer: Trainer, evaluator: Evaluator | None, recorder: Recorder, outcome: Outcome) -> None:

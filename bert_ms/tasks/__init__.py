@@ -23,6 +23,7 @@ class Task:
         summary: one line for people.
         head: class of the network's head, taking an encoder; None for the encoder itself.
         outputs: what the network returns, in order.
+        row_outputs: those of them that are one a row [B, ...]; the others are one a token [B, S, ...].
         labels: columns that the loss takes, in order; empty where there is no loss.
         work: class of the task's `Work`; None where there is nothing to train or to score.
         metric: the score that decides which checkpoint is best.
@@ -33,6 +34,7 @@ class Task:
     summary: str
     head: str | None = None
     outputs: tuple[str, ...]
+    row_outputs: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     work: str | None = None
     metric: str | None = None
@@ -57,6 +59,7 @@ _ROWS = (
         name="encoder",
         summary="hidden states of every token, with the pooled first one",
         outputs=("last_hidden_state", "pooled_output"),
+        row_outputs=("pooled_output",),
     ),
     Task(
         name="question-answering",

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from bert_ms.records import Features
+from bert_ms.tokenization import Tokenizer
 
 Purpose = Literal["train", "evaluate", "predict"]
 
@@ -30,7 +31,13 @@ class Prepared:
 
 
 class Work(Protocol):
-    """The methods of a task's work; built as `work(config, tokenizer)` from a RunConfig and a Tokenizer."""
+    """The methods of a task's work; built as `work(config, tokenizer)` from a RunConfig and a Tokenizer.
+
+    Attributes:
+        tokenizer: as given.
+    """
+
+    tokenizer: Tokenizer
 
     def prepare(self, path: str | Path, purpose: Purpose) -> Prepared:
         """Read a file and make its features, from the cache where they are known."""

@@ -74,10 +74,8 @@ class RunFolder:
             if key not in _FREE and now[key] != before[key]
         ]
         if problems:
-            raise ConfigError(
-                [*problems, "Set another output_dir, take back the changes, or start that folder over with --fresh."],
-                source=f"{self.path} holds a run with another configuration",
-            )
+            remedy = "set another output_dir, take back the changes, or start over with --fresh"
+            raise ConfigError(problems, source=f"{self.path} holds a run with another configuration ({remedy})")
 
     def claim(self, config: RunConfig) -> None:
         """Make the folder this run's. Only for the process that holds its lock, after `check`."""
