@@ -18,8 +18,9 @@ prepare() {
         done
     fi
     if ! suits "$VIRTUAL_ENV/bin/python"; then
-        echo "No Python 3.10, 3.11 or 3.12 with its venv module runs here, and MindSpore 2.10 has no other. Install one" \
-            "(Debian, Ubuntu: apt install python3 python3-venv) or name yours: PYTHON=/path/to/python3.11 bash $0" >&2
+        echo "No Python 3.10, 3.11 or 3.12 with its venv module runs here (nor in $VIRTUAL_ENV), and MindSpore 2.10 has" \
+            "no other. Install one (Debian, Ubuntu: apt install python3 python3-venv), name yours" \
+            "(PYTHON=/path/to/python3.11 bash $0), or leave an environment that is active but of another version." >&2
         return 1
     fi
     export VIRTUAL_ENV PATH="$VIRTUAL_ENV/bin:$PATH"
