@@ -25,9 +25,9 @@ from bert_ms.tokenization import Tokenizer
 
 logger = logging.getLogger(__name__)
 
-Storage = Literal["auto", "memory", "mindrecord"]
-STORAGES = ("auto", "memory", "mindrecord")
-# Larger features are not kept in memory with storage="auto".
+Storage = Literal["auto", "arrays", "mindrecord"]
+STORAGES = ("auto", "arrays", "mindrecord")
+# Larger features are kept as MindRecord with storage="auto".
 LARGE_BYTES = 2**30
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -86,7 +86,7 @@ def prepared(
         key: what the features depend on, see `content_key`; JSON values.
         build: makes the features.
         directory: of the cache; None takes `default_directory`.
-        storage: "memory" keeps an entry as plain arrays, "mindrecord" as MindRecord, "auto" decides by size.
+        storage: "arrays" keeps an entry as .npy files, "mindrecord" as MindRecord, "auto" decides by size.
 
     Raises:
         DataError: the entry cannot be written, for example because the disk is full; nothing is left of it.
@@ -139,7 +139,7 @@ def _entry(
             logger.warning("%s is damaged (%s): made anew.", target, damage)
         features = build()
         is_large = _bytes(features) > LARGE_BYTES
-        chosen = ("mindrecord" if is_large else "memory") if storage == "auto" else storage
+        chosen = ("mindrecord" if is_large else "arrays") if storage == "auto" else storage
         with _explained(root):
             _write(target, features, chosen)
         return features, chosen
@@ -180,9 +180,9 @@ def _write(target: Path, features: Features, storage: str) -> None:
     try:
         temporary.mkdir()
         _check_space(temporary, features)
-        names = _COLUMNS if storage == "memory" else _SIDECAR
+        names = _COLUMNS if storage == "arrays" else _SIDECAR
         arrays = {name: getattr(features, name) for name in names if getattr(features, name) is not None}
-        if storage == "memory":
+        if storage == "arrays":
             arrays.update({f"label.{name}": column for name, column in features.labels.items()})
         else:
             mindrecord.write(temporary, features)

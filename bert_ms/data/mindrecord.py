@@ -76,6 +76,9 @@ class Rows:
         self.directory, self.labels, self.meta, self.digest = directory, dict(labels), meta, digest
         self._lengths = np.diff(row_splits)
 
+    def __len__(self) -> int:
+        return len(self._lengths)
+
     def lengths(self) -> np.ndarray:
         """Tokens of each row, int64 [rows]."""
         return self._lengths

@@ -25,7 +25,7 @@ from bert_ms.tokenization import Tokenizer
 from tests.support import REPOSITORY
 
 KEY = {"data": "abc", "arguments": {"max_length": 8}}
-STORAGES = ["memory", "mindrecord"]
+STORAGES = ["arrays", "mindrecord"]
 
 
 def _features(rows: int = 37, seed: int = 0) -> Features:
@@ -124,7 +124,7 @@ def test_damage_is_noticed_and_mended(
     build = _Counted()
     cache.prepared(KEY, build, directory=tmp_path, storage=storage)
     (entry,) = (p for p in tmp_path.iterdir() if p.is_dir())
-    victim = entry / ("input_ids.npy" if storage == "memory" else mindrecord.FILE)
+    victim = entry / ("input_ids.npy" if storage == "arrays" else mindrecord.FILE)
     content = victim.read_bytes()
     victim.chmod(0o644)
     if damage == "flip":
@@ -179,9 +179,9 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(np, "save", save)
     with pytest.raises(DataError, match=r"features cannot be kept in .*: No space left on device"):
-        cache.prepared(KEY, _features, directory=tmp_path, storage="memory")
+        cache.prepared(KEY, _features, directory=tmp_path, storage="arrays")
     assert _leftovers(tmp_path) == []
-    _assert_same(cache.prepared(KEY, _features, directory=tmp_path, storage="memory"), _features())
+    _assert_same(cache.prepared(KEY, _features, directory=tmp_path, storage="arrays"), _features())
 
 
 def test_a_limit_on_file_size_leaves_nothing(tmp_path: Path) -> None:
@@ -226,13 +226,13 @@ def test_auto_takes_mindrecord_for_large_features(tmp_path: Path, monkeypatch: p
         (entry,) = (p for p in directory.iterdir() if p.is_dir())
         return json.loads((entry / cache.MANIFEST).read_text())["storage"]
 
-    assert storage_of(tmp_path / "small") == "memory"
+    assert storage_of(tmp_path / "small") == "arrays"
     monkeypatch.setattr(cache, "LARGE_BYTES", 100)
     assert storage_of(tmp_path / "large") == "mindrecord"
 
 
 def test_an_unknown_storage_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="storage is 'disk', expected one of auto, memory, mindrecord"):
+    with pytest.raises(DataError, match="storage is 'disk', expected one of auto, arrays, mindrecord"):
         cache.prepared(KEY, _features, directory=tmp_path, storage="disk")  # type: ignore[arg-type]
 
 

@@ -1,0 +1,76 @@
+"""A SQuAD file as features, by what a run's configuration says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bert_ms.config import DataConfig
+from bert_ms.data import cache, question_features, squad
+from bert_ms.data.loader import RowSource
+from bert_ms.data.squad import SquadData
+from bert_ms.records import Features
+from bert_ms.tokenization import Tokenizer
+
+# A smaller file is tokenised in about a second: quicker than finding out whether the cache has it is worth.
+SMALL_FILE_BYTES = 8 * 2**20
+
+
+def prepare(
+    path: str | os.PathLike[str], tokenizer: Tokenizer, config: DataConfig, *, is_training: bool
+) -> tuple[SquadData, Features | RowSource]:
+    """Read the questions of a file and cut them into windows, or take the windows from the cache.
+
+    With `storage` "memory", and with "auto" for files under 8 MB, nothing is written. Otherwise features are kept in
+    the cache by the content of file, tokenizer and arguments: with "auto" as arrays, or as MindRecord if large.
+
+    Args:
+        path: a file in SQuAD's format.
+        tokenizer: of the network.
+        config: which windows to make, and where to keep them.
+        is_training: search for the answers. Without it, answers that do not stand where the file says do not matter,
+            and what decoding needs is kept.
+
+    Returns:
+        The questions, and their features; for training on MindRecord the source that a loader streams them from.
+
+    Raises:
+        DataError: a file, question or argument that cannot be used, or a cache that cannot be written to.
+    """
+    data = squad.load(
+        path,
+        with_negatives=config.with_negatives,
+        limit=config.max_train_examples if is_training else config.max_eval_examples,
+        on_bad_answer="error" if is_training else "keep",
+    )
+
+    def build() -> Features:
+        return question_features.featurize(
+            data.examples,
+            tokenizer,
+            max_length=config.max_length,
+            stride=config.stride,
+            windows=config.windows,
+            max_query_length=config.max_query_length,
+            with_labels=is_training,
+            workers=config.workers,
+        )
+
+    is_small = config.storage == "auto" and Path(path).stat().st_size < SMALL_FILE_BYTES
+    if config.storage == "memory" or is_small:
+        return data, build()
+    key = cache.content_key(
+        path,
+        tokenizer=tokenizer,
+        version=question_features.VERSION,
+        is_training=is_training,
+        with_negatives=config.with_negatives,
+        examples=len(data.examples),
+        max_length=config.max_length,
+        stride=config.stride,
+        windows=config.windows,
+        max_query_length=config.max_query_length,
+    )
+    get = cache.prepared_rows if is_training else cache.prepared
+    storage: cache.Storage = "mindrecord" if config.storage == "mindrecord" else "auto"
+    return data, get(key, build, directory=config.cache_dir, storage=storage)
