@@ -108,6 +108,7 @@ class _Words(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> _Words:
+        """The words of a passage."""
         white = np.isin(np.frombuffer(text.encode("utf-32-le"), np.uint32), _WHITE_SPACE)
         begins = ~white & np.concatenate([[True], white[:-1]])
         return cls(np.cumsum(begins) - 1, np.flatnonzero(begins))

@@ -80,40 +80,25 @@ def featurize(
     run_squad.py in google-research/bert (where a passage without any token gets no window; here it gets one).
     """
     _check_arguments(max_length, stride, windows, max_query_length)
-    passages, passage_of, questions = _tokenize(examples, tokenizer, parallel=workers != 1)
-    asked = np.diff(questions.row_splits)
-    if max_query_length is not None:
-        asked = np.minimum(asked, max_query_length)
+    parallel = workers != 1
+    passages, passage_of, questions = _tokenize(examples, tokenizer, parallel=parallel)
+    asked = np.minimum(np.diff(questions.row_splits), max_query_length or max_length)
     available = np.diff(passages.tokens.row_splits)[passage_of]
     room = max_length - SPECIAL_TOKENS - asked
     advance = room - stride if windows == "overlap" else np.minimum(stride, room)
     _check_room(examples, asked, available, room, advance, max_length, stride)
 
-    keep = np.ones(len(examples), bool)
-    spans = np.zeros((0, 2), np.int64)
+    keep, spans = np.ones(len(examples), bool), None
     if with_labels:
         _check_answers(examples)
-        parallel = workers != 1
         find = answer_spans.of_characters if windows == "overlap" else answer_spans.of_words
         spans, keep = find(examples, passages, passage_of, tokenizer, parallel=parallel)
-    counts = np.where(keep, count_windows(available, room, advance), 0)
-    example = np.repeat(np.arange(len(examples)), counts)
-    number = ragged.ranges(np.zeros(len(examples), np.int64), counts)
-    start = number * advance[example]
-    length = np.minimum(room[example], available[example] - start)
-    rows = _Rows(example, start, length, asked[example])
-
+    rows = _lay_out(np.where(keep, count_windows(available, room, advance), 0), asked, available, room, advance)
     features = _assemble(rows, questions, passages, passage_of, tokenizer)
-    if with_labels:
+    if spans is not None:
         features = dataclasses.replace(features, labels=_labels(rows, spans))
-    if keep_offsets is None:
-        keep_offsets = not with_labels
-    if keep_offsets:
+    if keep_offsets or (keep_offsets is None and not with_labels):
         features = _with_places(features, rows, passages, passage_of)
-    dropped = [examples[i].id for i in np.flatnonzero(~keep)]
-    if dropped:
-        shown = ", ".join(dropped[:5]) + (", ..." if len(dropped) > 5 else "")
-        logger.warning("%d examples left out, their answer is not in the passage's words: %s", len(dropped), shown)
     meta = {
         "kind": "question-answering",
         "max_length": max_length,
@@ -123,7 +108,7 @@ def featurize(
         "tokenizer": tokenizer.fingerprint(),
         "pad_token_id": tokenizer.pad_token_id,
         "examples": len(examples),
-        "dropped": dropped,
+        "dropped": _dropped(examples, keep),
     }
     return dataclasses.replace(features, meta=meta)
 
@@ -137,6 +122,22 @@ def _tokenize(
     passages = Passages(texts, tokenizer.encode_ragged(texts, parallel=parallel))
     questions = tokenizer.encode_ragged([e.question.lstrip() for e in examples], offsets=False, parallel=parallel)
     return passages, passage_of, questions
+
+
+def _lay_out(
+    counts: np.ndarray, asked: np.ndarray, available: np.ndarray, room: np.ndarray, advance: np.ndarray
+) -> _Rows:
+    example = np.repeat(np.arange(len(counts)), counts)
+    start = ragged.ranges(np.zeros(len(counts), np.int64), counts) * advance[example]
+    return _Rows(example, start, np.minimum(room[example], available[example] - start), asked[example])
+
+
+def _dropped(examples: Sequence[QuestionExample], keep: np.ndarray) -> list[str]:
+    dropped = [examples[i].id for i in np.flatnonzero(~keep)]
+    if dropped:
+        shown = ", ".join(dropped[:5]) + (", ..." if len(dropped) > 5 else "")
+        logger.warning("%d examples left out, their answer is not in the passage's words: %s", len(dropped), shown)
+    return dropped
 
 
 def _assemble(

@@ -8,15 +8,13 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
-from itertools import chain
 from pathlib import Path
-from typing import Literal, NamedTuple, overload
-
-import numpy as np
+from typing import Literal, overload
 
 from bert_ms.errors import TokenizerError
 from bert_ms.records import Encoding
-from bert_ms.tokenization import backend
+from bert_ms.tokenization import backend, bulk
+from bert_ms.tokenization.bulk import RaggedTokens
 from bert_ms.tokenization.joining import Joiner, Text, Truncation, check_arguments
 from bert_ms.tokenization.options import SPECIAL_TOKENS, TokenizerOptions
 from bert_ms.tokenization.reading import read_directory
@@ -26,7 +24,6 @@ from bert_ms.tokenization.vocabulary import check_vocabulary, read_vocabulary
 logger = logging.getLogger(__name__)
 
 SPARE_ROWS = 127
-_CHUNK = 2048
 
 _resolve: Callable[[str], Path] | None = None
 
@@ -35,20 +32,6 @@ def set_resolver(resolve: Callable[[str], Path] | None) -> None:
     """Let `Tokenizer.from_pretrained` understand names: the hub hands in its catalogue, which lives above this room."""
     global _resolve
     _resolve = resolve
-
-
-class RaggedTokens(NamedTuple):
-    """Many tokenised texts, one after the other: text i is `[row_splits[i]:row_splits[i + 1]]`.
-
-    Attributes:
-        ids: int32 [T].
-        offsets: int32 [T, 2], code points of the text; None when not asked for.
-        row_splits: int64 [texts + 1].
-    """
-
-    ids: np.ndarray
-    offsets: np.ndarray | None
-    row_splits: np.ndarray
 
 
 class Tokenizer:
@@ -249,21 +232,7 @@ class Tokenizer:
             offsets: also give each token's place.
             parallel: on all cores; the result is the same either way.
         """
-        ids: list[np.ndarray] = []
-        places: list[np.ndarray] = []
-        counts: list[int] = []
-        for begin in range(0, len(texts), _CHUNK):
-            encodings = backend.run(self._backend, texts[begin : begin + _CHUNK], offsets=offsets, parallel=parallel)
-            counts.extend(map(len, encodings))
-            ids.append(np.fromiter(chain.from_iterable(e.ids for e in encodings), np.int32))
-            if offsets:
-                flat = chain.from_iterable(chain.from_iterable(e.offsets for e in encodings))
-                places.append(np.fromiter(flat, np.int32).reshape(-1, 2))
-        row_splits = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum(counts, out=row_splits[1:])
-        empty = np.zeros(0, np.int32)
-        where = np.concatenate([empty.reshape(0, 2), *places]) if offsets else None
-        return RaggedTokens(np.concatenate([empty, *ids]), where, row_splits)
+        return bulk.encode(self._backend, texts, offsets=offsets, parallel=parallel)
 
     def pad(self, encoding: Encoding, length: int, *, side: Literal["right", "left"] = "right") -> Encoding:
         """`encoding` filled with padding to `length` tokens; a longer one comes back as it is."""
