@@ -23,6 +23,7 @@ from typing import Any, TextIO
 from bert_ms.training import worker
 from bert_ms.training.cluster import Cluster, check_ascend_devices, choose_port, from_environment, spans_machines
 from bert_ms.training.log_tail import Follower, last_lines
+from bert_ms.training.peers import Failure, Peers
 from bert_ms.training.processes import die_with_parent, is_alive, kill_marked, return_code
 from bert_ms.training.worker import inside_worker
 
@@ -37,7 +38,6 @@ _MSRUN = "mindspore.parallel.cluster.run"  # the module behind the msrun script
 # save or to score; a worker that dies is seen by the launcher, not by this.
 _PATIENCE_SECONDS = "1800"
 _NO_WORKER = "999999"  # a rank whose log msrun may show: none, as we show rank 0's
-_PORT_TAKEN = ("Address already in use", "address already in use")
 
 
 def launch(
@@ -87,7 +87,8 @@ def launch(
     for log in logs.glob("*.log"):
         log.replace(log.with_suffix(".log.1"))
     with tempfile.TemporaryDirectory(prefix="bert_ms_launch_") as folder:
-        running = _Launch(cluster, logs, Path(folder), terminal or sys.stdout, grace_seconds, uuid.uuid4().hex)
+        peers = Peers(cluster, port)
+        running = _Launch(cluster, logs, Path(folder), terminal or sys.stdout, grace_seconds, peers, uuid.uuid4().hex)
         msrun = _msrun_command(cluster, port, logs, command, bind_core=bind_core, timeout=cluster_timeout)
         return running.run(msrun, {**os.environ, **(environment or {})})
 
@@ -135,8 +136,10 @@ class _Launch:
     state: Path
     terminal: TextIO
     grace_seconds: float
+    peers: Peers
     mark: str
     signals: list[int] = field(default_factory=list)
+    failure: Failure | None = None
 
     def run(self, msrun: list[str], environment: dict[str, str]) -> int:
         ranks = range(self.cluster.first_rank, self.cluster.first_rank + self.cluster.local_workers)
@@ -157,6 +160,7 @@ class _Launch:
             try:
                 return self._watch(process, follower)
             finally:
+                self.peers.part(self.failure)
                 process.kill()
                 process.wait()
                 left = kill_marked(worker.MARK, self.mark)
@@ -172,16 +176,17 @@ class _Launch:
             time.sleep(_POLL_SECONDS)
             if follower:
                 follower.copy()
-            ended = self._ended()
+            ended, elsewhere = self._ended(), self.peers.poll()
             if self.signals and deadline is None:
                 deadline = time.monotonic() + self.grace_seconds
                 self._ask_to_leave()
+            if elsewhere:
+                self._say(f"{elsewhere.text}, so all workers are stopped; its log is there")
+                self.failure = elsewhere
+                return elsewhere.code
             if deadline is not None:
                 if len(ended) == len(self.names) or len(self.signals) > 1 or time.monotonic() > deadline:
-                    late = [name for name in self.names if name not in ended]
-                    if late:
-                        self._say(f"killing {', '.join(late)}, which did not leave in time")
-                    return 128 + self.signals[0]
+                    return self._leave(ended)
             elif any(code for _, code in ended.values()):
                 time.sleep(_SETTLE_SECONDS)
                 return self._report_failure(follower)
@@ -189,7 +194,17 @@ class _Launch:
                 return 0
             elif trouble := self._trouble(msrun, ended):
                 self._say(trouble)
-                return return_code(msrun.poll() or 1)
+                self.failure = Failure(trouble.splitlines()[0], return_code(msrun.poll() or 1))
+                return self.failure.code
+
+    def _leave(self, ended: Mapping[str, object]) -> int:
+        late = [name for name in self.names if name not in ended]
+        code = 128 + self.signals[0]
+        if late:
+            what = f"killing {', '.join(late)}, which did not leave in time"
+            self._say(what)
+            self.failure = Failure(what, code)
+        return code
 
     def _ended(self) -> dict[str, tuple[int, int]]:
         """(time in ns, code) of each worker that ended; one that vanished without a note was killed with SIGKILL."""
@@ -217,17 +232,15 @@ class _Launch:
             self._say(f"{what}; its log is {log}")
         else:
             self._say(_with_log(what, log))
-        return return_code(code)
+        self.failure = Failure(f"{first} {how}", return_code(code))
+        return self.failure.code
 
     def _trouble(self, msrun: subprocess.Popen[bytes], ended: Mapping[str, object]) -> str | None:
         """What keeps the workers from ever coming to an end, if anything does."""
         scheduler_log, msrun_log = self.logs / "scheduler.log", self.logs / "msrun.log"
-        if not ended and self.cluster.node_rank == 0:
-            said = last_lines(scheduler_log, 200)
-            if any(words in said for words in _PORT_TAKEN):
-                return _with_log("MindSpore's scheduler found its port taken by another process", scheduler_log)
-        if (self.state / f"{worker.SCHEDULER}.exit").exists() and not ended:
-            return _with_log("MindSpore's scheduler ended before the workers", scheduler_log)
+        scheduler = self.state / f"{worker.SCHEDULER}.exit"
+        if scheduler.exists() and scheduler.read_text().split()[1] != "0" and not ended:
+            return _with_log("MindSpore's scheduler failed", scheduler_log)
         if msrun.poll() is not None and len(ended) < len(self.names):
             return _with_log("msrun ended before the workers", msrun_log)
         return None
