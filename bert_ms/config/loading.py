@@ -2,56 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import yaml
 
+from bert_ms.config.keys import fields, full_key, leaves, sections, unknown_key
 from bert_ms.config.run import RunConfig
 from bert_ms.config.typed import Mismatch, describe, shown, typed
 from bert_ms.config.yaml_text import MAX_BYTES, Entry, parse_mapping, parse_value
-from bert_ms.errors import ConfigError, nearest, unknown
-
-# What google-research, Hugging Face, the model zoo, or a hurried hand calls the same thing.
-PEER_NAMES = {
-    "lr": "optimizer.learning_rate",
-    "wd": "optimizer.weight_decay",
-    "adam_epsilon": "optimizer.eps",
-    "clip": "optimizer.max_grad_norm",
-    "warmup": "schedule.warmup_ratio",
-    "warmup_proportion": "schedule.warmup_ratio",
-    "lr_scheduler_type": "schedule.name",
-    "fp16": "precision.dtype",
-    "bf16": "precision.dtype",
-    "bs": "training.batch_size",
-    "train_batch_size": "training.batch_size",
-    "per_device_train_batch_size": "training.batch_size",
-    "per_device_eval_batch_size": "evaluation.batch_size",
-    "eval_batch_size": "evaluation.batch_size",
-    "gradient_accumulation_steps": "training.accumulate",
-    "accumulation_steps": "training.accumulate",
-    "num_train_epochs": "training.epochs",
-    "epoch_num": "training.epochs",
-    "save_steps": "training.save_every",
-    "eval_steps": "training.eval_every",
-    "max_seq_length": "data.max_length",
-    "max_seq_len": "data.max_length",
-    "seq_length": "data.max_length",
-    "doc_stride": "data.stride",
-    "version_2_with_negative": "data.with_negatives",
-    "null_score_diff_threshold": "evaluation.null_threshold",
-    "n_best_size": "evaluation.n_best",
-    "bert_config_file": "model.config",
-    "vocab_file": "model.vocab",
-    "init_checkpoint": "model.source",
-    "model_name_or_path": "model.source",
-    "load_pretrain_checkpoint_path": "model.source",
-    "device_target": "device",
-}
+from bert_ms.errors import ConfigError, unknown
 
 
 def named_configs() -> dict[str, Path]:
@@ -152,44 +115,27 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, True))
 
 
-def _fields(cls: type) -> dict[str, Any]:
-    hints = get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-
-
-def _sections() -> dict[str, type[Any]]:
-    return {name: hint for name, hint in _fields(RunConfig).items() if hint.__module__ == RunConfig.__module__}
-
-
-def _leaves() -> dict[str, Any]:
-    """The type of every value, by dotted path."""
-    sections = _sections()
-    top = {name: hint for name, hint in _fields(RunConfig).items() if name not in sections}
-    return top | {f"{name}.{key}": hint for name, cls in sections.items() for key, hint in _fields(cls).items()}
-
-
 def _flat(entries: Mapping[str, Entry], prefix: str = "") -> Iterator[tuple[str, Entry]]:
     for key, entry in entries.items():
         path = f"{prefix}{key}"
-        if isinstance(entry.value, dict) and path in _sections():
+        if isinstance(entry.value, dict) and path in sections():
             yield from _flat(entry.value, f"{path}.")
         else:
             yield path, entry
 
 
 def _collect(key: str, given: str, entry: Entry, values: dict[str, Entry], problems: list[str]) -> None:
-    leaves, sections = _leaves(), _sections()
-    if key in sections:
+    if key in sections():
         if entry.value is not None:  # an empty section is one without values
-            keys = ", ".join(_fields(sections[key]))
+            keys = ", ".join(fields(sections()[key]))
             problems.append(f"{entry.where}: {given} is {shown(entry.value)}: expected a section with keys of {keys}.")
         return
-    if key not in leaves:
-        problems.append(f"{entry.where}: {_unknown_key(given)}")
+    if key not in leaves():
+        problems.append(f"{entry.where}: {unknown_key(given)}")
         return
     value = {name: "..." for name in entry.value} if isinstance(entry.value, dict) else entry.value
     try:
-        values[key] = Entry(typed(value, leaves[key]), entry.where)
+        values[key] = Entry(typed(value, leaves()[key]), entry.where)
     except Mismatch as error:
         problems.append(f"{entry.where}: {key} {error}")
 
@@ -200,17 +146,17 @@ def _override(text: str, values: dict[str, Entry], problems: list[str]) -> None:
     if not equals or not given:
         problems.append(f"{where}: expected key=value, for example training.epochs=1.")
         return
-    key = _full_key(given)
+    key = full_key(given)
     if isinstance(key, list):
         problems.append(f"{where}: {given} may be {' or '.join(key)}: write the one you mean.")
         return
     try:
-        entry, found = _override_value(raw.strip(), _leaves().get(key), where)
+        entry, found = _override_value(raw.strip(), leaves().get(key), where)
     except ConfigError as error:
         problems.extend(f"{where}: {problem}" for problem in error.problems)
         return
     problems.extend(f"{where}: {problem}" for problem in found)
-    is_section = key in _sections() and isinstance(entry.value, dict)
+    is_section = key in sections() and isinstance(entry.value, dict)
     for path, part in _flat({key: entry}) if is_section else [(key, entry)]:
         _collect(path, given if path == key else path, part, values, problems)
 
@@ -223,41 +169,10 @@ def _override_value(raw: str, hint: Any, where: str) -> tuple[Entry, list[str]]:
     return parse_value(raw, where)
 
 
-def _full_key(given: str) -> str | list[str]:
-    """The dotted path of a key; the paths that it may stand for, when there are several."""
-    if "." in given or given in _leaves() or given in _sections():
-        return given
-    candidates = [path for path in _leaves() if path.split(".")[-1] == given]
-    return candidates[0] if len(candidates) == 1 else candidates or given
-
-
-def _unknown_key(given: str) -> str:
-    section, _, last = given.rpartition(".")
-    leaves = _leaves()
-    by_last: dict[str, list[str]] = {}
-    for path in leaves:
-        by_last.setdefault(path.split(".")[-1], []).append(path)
-    siblings = {path.split(".")[-1]: path for path in leaves if path.rpartition(".")[0] == section}
-    if last.lower() in PEER_NAMES:
-        guesses = [PEER_NAMES[last.lower()]]
-    elif last in by_last:
-        guesses = by_last[last]
-    else:
-        close = siblings.get(nearest(last, siblings) or "") or (None if section else nearest(given, _sections()))
-        guesses = [close] if close else by_last.get(nearest(last, by_last) or "", [])
-    if guesses:
-        return f"unknown key '{given}': did you mean {' or '.join(guesses)}?"
-    if section in _sections():
-        return unknown("key", given, siblings.values())
-    return f"unknown key '{given}'. Sections: {', '.join(_sections())}; keys outside of them: " + (
-        f"{', '.join(path for path in leaves if '.' not in path)}."
-    )
-
-
 def _built(values: Mapping[str, Entry], problems: list[str]) -> RunConfig | None:
     """The dataclasses, made section by section so that each one's complaints are heard."""
     made: dict[str, Any] = {}
-    for name, cls in _sections().items():
+    for name, cls in sections().items():
         part = {key.partition(".")[2]: e.value for key, e in values.items() if key.startswith(f"{name}.")}
         try:
             made[name] = cls(**part)
@@ -277,7 +192,7 @@ def _located(problem: str, section: str, values: Mapping[str, Entry]) -> str:
     key = f"{prefix}{problem.split()[0].rstrip(':')}"
     if key in values:
         return f"{values[key].where}: {prefix}{problem}"
-    return f"{prefix}{problem}" if key in _leaves() else f"{section}: {problem}"
+    return f"{prefix}{problem}" if key in leaves() else f"{section}: {problem}"
 
 
 def _in_reading_order(problems: Sequence[str]) -> list[str]:

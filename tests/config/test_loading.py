@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bert_ms.config import RunConfig
-from bert_ms.config.loading import PEER_NAMES, dump, find_config, named_configs, parse_config, resolve_config, to_yaml
+from bert_ms.config.keys import PEER_NAMES
+from bert_ms.config.loading import dump, find_config, named_configs, parse_config, resolve_config, to_yaml
 from bert_ms.errors import ConfigError
 
 
