@@ -1,10 +1,10 @@
 """How fast SQuAD becomes features: bert_ms against Hugging Face's fast tokenizer with run_qa.py's label search.
 
-    python benchmarks/featurize.py --data train-v1.1.json --vocab vocab.txt
+    python benchmarks/featurize.py [--data train-v1.1.json] [--vocab vocab.txt]
 
-The peer runs in an environment of its own, which holds transformers: name its Python with --peer-python or the
-environment variable BERT_MS_PEER_PYTHON. Both sides run turn and turn about, on the same cores, on the same questions,
-and must give the same number of windows with the same labels. The result is printed, and written as a table.
+Without arguments on the SQuAD sample of the package. The peer runs in an environment of its own, see peer_env.py. Both
+sides run turn and turn about, on the same cores, on the same questions, and must give the same number of windows with
+the same labels. The result is printed, and written as a table.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from time import perf_counter
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+SAMPLE = HERE.parent / "bert_ms" / "sample" / "squad_train.json"
+sys.path.insert(0, str(HERE.parent))  # for the sides as well: PYTHONPATH need not be set
 SIDES = ("bert_ms", "transformers")
 
 
@@ -32,7 +34,9 @@ def main() -> None:
     if options.side:
         _serve(options)
         return
-    pythons = {"bert_ms": sys.executable, "transformers": options.peer_python}
+    from benchmarks.peer_env import peer_python
+
+    pythons = {"bert_ms": sys.executable, "transformers": str(peer_python())}
     workers = {side: _start(python, side, options) for side, python in pythons.items()}
     facts = {side: json.loads(_ask(worker, "ready")) for side, worker in workers.items()}
     rounds: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
@@ -52,25 +56,25 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="a SQuAD v1.1 or v2.0 file")
-    parser.add_argument("--vocab", type=Path, required=True, help="vocab.txt of an uncased model")
+    parser.add_argument("--data", type=Path, default=SAMPLE, help="a SQuAD v1.1 or v2.0 file")
+    parser.add_argument("--vocab", type=Path, default=None, help="vocab.txt of an uncased model; MiniLM's by default")
     parser.add_argument("--max-length", type=int, default=384)
     parser.add_argument("--stride", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peer-python", default=os.environ.get("BERT_MS_PEER_PYTHON"))
     parser.add_argument("--output", type=Path, default=HERE / "results" / "featurize.md")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if not options.side and not options.peer_python:
-        parser.error("name the Python of an environment with transformers: --peer-python or BERT_MS_PEER_PYTHON")
+    if options.vocab is None:
+        from bert_ms.hub.catalogue import resolve
+
+        options.vocab = resolve("minilm") / "vocab.txt"
     return options
 
 
 def _start(python: str, side: str, options: argparse.Namespace) -> subprocess.Popen[str]:
     command = [python, __file__, "--side", side, "--data", str(options.data), "--vocab", str(options.vocab),
                "--max-length", str(options.max_length), "--stride", str(options.stride)]  # fmt: skip
-    paths = [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])] if side == "bert_ms" else []
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TOKENIZERS_PARALLELISM": "true"}
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "true"}
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
 

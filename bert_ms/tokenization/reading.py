@@ -23,7 +23,7 @@ def read_directory(
 
     What `tokenizer_config.json` says goes before `tokenizer.json`, as in Hugging Face. Where neither tells the casing,
     it is taken from `do_lower_case` of the network's config, from the vocabulary (one with upper case is cased) and
-    from `cased` or `uncased` in the directory's name; these must agree.
+    from `cased` or `uncased` in the name of directory or vocabulary file; these must agree.
 
     Args:
         path: the directory.
@@ -43,7 +43,7 @@ def read_directory(
     if do_lower_case is not None:
         stated["do_lower_case"] = do_lower_case
     elif "do_lower_case" not in stated:
-        stated["do_lower_case"] = _casing(path, words)
+        stated["do_lower_case"] = _casing(path, vocab, words)
     elif stated["do_lower_case"] and looks_cased(words):
         logger.warning("%s says do_lower_case, but its vocabulary has upper case: pieces of it are never used.", path)
     special = {stated.get(name, getattr(TokenizerOptions, name)) for name in option_files.SPECIAL_TOKENS}
@@ -89,7 +89,7 @@ def _note_changes(stated: dict[str, Any], found: dict[str, Any], file: Path) -> 
             logger.warning("%s: %s is %s goes before tokenizer.json's %s.", file, name, found[name], stated[name])
 
 
-def _casing(path: Path, words: tuple[str, ...]) -> bool:
+def _casing(path: Path, vocab: Path | None, words: tuple[str, ...]) -> bool:
     """Whether to lower-case, by the evidence there is, which must not contradict itself."""
     evidence: dict[str, bool] = {}
     for name in _CONFIGS:
@@ -97,20 +97,18 @@ def _casing(path: Path, words: tuple[str, ...]) -> bool:
             value = option_files.read_json(path / name).get("do_lower_case")
             if isinstance(value, bool):
                 evidence[f"do_lower_case in {name}"] = value
-    folder = path.resolve().name.lower()
-    if "uncased" in folder:
-        evidence[f"the name {path.resolve().name}"] = True
-    elif "cased" in folder:
-        evidence[f"the name {path.resolve().name}"] = False
+    for name in (path.resolve().name, *([vocab.name] if vocab else [])):
+        if "cased" in name.lower():
+            evidence[f"the name {name}"] = "uncased" in name.lower()
     cased = looks_cased(words)
     if cased is not None:
         evidence["a vocabulary with upper case" if cased else "a vocabulary without upper case"] = not cased
     if len(set(evidence.values())) > 1:
         told = ", ".join(f"{what} says {'uncased' if lower else 'cased'}" for what, lower in evidence.items())
         raise TokenizerError(
-            f"{path} has no tokenizer_config.json to tell its casing, and {told}. Say do_lower_case=True or False."
+            f"{path} has no tokenizer_config.json that tells its casing, and {told}. Say do_lower_case=True or False."
         )
     lower = next(iter(evidence.values()), True)
     told = ", ".join(evidence) or "nothing (google-research's default)"
-    logger.info("%s: no tokenizer_config.json; do_lower_case=%s, told by %s.", path, lower, told)
+    logger.info("%s: no tokenizer_config.json tells the casing; do_lower_case=%s, told by %s.", path, lower, told)
     return lower

@@ -146,6 +146,15 @@ def test_contradicting_evidence_asks(tmp_path: Path, name: str, words: list[str]
     assert Tokenizer.from_pretrained(directory, do_lower_case=False).options.do_lower_case is False
 
 
+def test_the_name_of_a_vocabulary_file_is_evidence(tmp_path: Path) -> None:
+    file = tmp_path / "bert-base-uncased-vocab.txt"
+    file.write_text("\n".join(CASED), encoding="utf-8")
+    with pytest.raises(
+        TokenizerError, match=r"the name bert-base-uncased-vocab\.txt says uncased, a vocabulary with upper"
+    ):
+        Tokenizer.from_pretrained(file)
+
+
 def test_lower_casing_a_cased_vocabulary_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Tokenizer.from_pretrained(_write(tmp_path, CASED, tokenizer_config={"do_lower_case": True}))
     assert "says do_lower_case, but its vocabulary has upper case" in caplog.text
