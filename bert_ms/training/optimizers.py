@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from bert_ms import kernels
 from bert_ms.config.run import OptimizerConfig
 from bert_ms.errors import ConfigError, unknown
 from bert_ms.training.groups import ParameterGroup
@@ -83,11 +85,11 @@ class Optimizer(nn.Cell):
 
 
 class AdamW(Optimizer):
-    """Adam with decoupled weight decay, by MindSpore's fused operator on every device.
+    """Adam with decoupled weight decay, fused: a native operator for a group on a CPU, MindSpore's for each parameter.
 
-    That operator, `m/(sqrt(v) + eps) + decay * p` times a rate, knows no bias correction. With rate `lr * c2 / c1`, eps
-    `eps * c2` and decay `decay * c1 / c2`, where `c1 = 1 - beta1**t` and `c2 = sqrt(1 - beta2**t)`, it computes exactly
-    the corrected update.
+    These operators, `m / (sqrt(v) + eps) + decay * p` times a rate, know no bias correction. With rate `lr * c2 / c1`,
+    eps `eps * c2` and decay `decay * c1 / c2`, where `c1 = 1 - beta1**t` and `c2 = sqrt(1 - beta2**t)`, they compute
+    exactly the corrected update.
 
     Source: Loshchilov and Hutter 2019, algorithm 2; without bias correction, google-research/bert optimization.py.
     """
@@ -99,6 +101,8 @@ class AdamW(Optimizer):
         # What the operator computes with: the difference of 1 - beta2 to float64 is far above rounding.
         self.beta1, self.beta2 = (float(np.float32(beta)) for beta in config.betas)
         self.update = ops.AdamWeightDecay()
+        self.native = native_operator("adamw")
+        self.betas = Tensor(np.asarray(config.betas, np.float32))
 
     def numbers(self, learning_rate: float, update: int) -> np.ndarray:
         correction1, correction2 = 1.0, 1.0
@@ -114,8 +118,13 @@ class AdamW(Optimizer):
         done = ()
         for g in range(count):
             start, end = self.ranges[g]
-            one = ops.partial(self.one, factor, numbers[0], numbers[1 + g], numbers[1 + count + g])
-            done += self.map(one, *self.grouped[g], gradients[start:end])
+            eps, rate, decay = numbers[0], numbers[1 + g], numbers[1 + count + g]
+            if self.native is not None:
+                p, m, v = self.grouped[g]
+                done += (self.native(factor, eps, rate, decay, self.betas, *p, *gradients[start:end], *m, *v),)
+            else:
+                one = ops.partial(self.one, factor, eps, rate, decay)
+                done += self.map(one, *self.grouped[g], gradients[start:end])
         return ops.depend(factor, done)
 
     def one(
@@ -219,6 +228,15 @@ class Momentum(Optimizer):
         """Update one parameter."""
         velocity = v * self.momentum + gradient * factor + p * decay
         return self.assign(v, velocity), self.assign(p, p - velocity * rate)
+
+
+def native_operator(name: str) -> Any:
+    """The native operator called `name`, or None where native operators are not used."""
+    if not kernels.enabled():
+        return None
+    from bert_ms.kernels import native
+
+    return getattr(native, name)()
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "lamb": Lamb, "momentum": Momentum}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bert_ms import compat
+from bert_ms import compat, kernels
 from bert_ms.config import RunConfig
 from bert_ms.training import distributed
 from bert_ms.training.distributed import Distributed
@@ -36,6 +36,7 @@ def start(config: RunConfig) -> Session:
     """
     threads = distributed.threads_of_worker(config.threads)
     device = compat.use_device(config.device, graph_mode=True, threads=threads)
+    kernels.set_threads(threads or 0)
     workers = distributed.initialise()
     seed(config.seed)
     logger.info("device %s, worker %d of %d", device, workers.rank + 1, workers.size)

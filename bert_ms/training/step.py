@@ -5,7 +5,7 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from bert_ms.training.optimizers import Optimizer
+from bert_ms.training.optimizers import Optimizer, native_operator
 
 
 class TrainStep(nn.Cell):
@@ -47,6 +47,7 @@ class TrainStep(nn.Cell):
         self.sums = optimizer.parameters.clone("accumulated", "zeros") if accumulate > 1 else ParameterTuple(())
         self.map, self.total = ops.HyperMap(), ops.AddN()
         self.add, self.assign, self.zeros = ops.AssignAdd(), ops.Assign(), ops.ZerosLike()
+        self.native_norm = native_operator("global_norm")
         self.reshape, self.product, self.sqrt = ops.Reshape(), ops.MatMul(transpose_b=True), ops.Sqrt()
         self.maximum, self.is_finite = ops.Maximum(), ops.IsFinite()
         self.true = Tensor(True)
@@ -101,6 +102,8 @@ class TrainStep(nn.Cell):
 
     def global_norm(self, gradients: tuple[Tensor, ...]) -> Tensor:
         """Root of the sum of all squares."""
+        if self.native_norm is not None:
+            return self.reshape(self.native_norm(*gradients), ())
         return self.sqrt(self.total(self.map(self.square_sum, gradients)))
 
     def square_sum(self, gradient: Tensor) -> Tensor:

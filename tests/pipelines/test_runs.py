@@ -14,11 +14,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from bert_ms.config import DataConfig, EvaluationConfig, ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
+from bert_ms.config import (
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    OptimizerConfig,
+    PrecisionConfig,
+    RunConfig,
+    TrainingConfig,
+)
 from bert_ms.config.loading import dump
 from bert_ms.errors import ConfigError, TrainingError
 from bert_ms.pipelines import runs
@@ -288,3 +297,45 @@ def test_killed_at_any_moment_a_run_ends_with_the_same_weights_bit_for_bit(sourc
     assert results[0] == results[1]
     predictions = [(folder / "predictions.json").read_text() for folder in folders]
     assert predictions[0] == predictions[1]
+
+
+def metrics_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_float16_skips_overflowing_steps_and_finds_its_scale(source, tmp_path, graph_mode):
+    config = config_for(source, tmp_path, epochs=6.0)
+    config = dataclasses.replace(config, precision=PrecisionConfig(dtype="float16", init_scale=2.0**30))
+    result = runs.train(config)
+    lines = metrics_of(result.folder)
+    scales = [line["loss_scale"] for line in lines]
+    assert scales[0] == 2.0**30 and scales[-1] < 2.0**30
+    assert [line["grad_norm"] for line in lines][-1] is not None
+    assert all(np.isfinite(array).all() for array in final_arrays(result.folder).values())
+
+
+def test_a_shape_met_after_an_evaluation_is_trained_with_dropout(source, tmp_path, graph_mode):
+    """Graphs are compiled when a shape is first met; the evaluation before must not leave its mode behind."""
+    from bert_ms.model.losses import WithLoss
+    from bert_ms.pipelines.loading import load_network
+    from bert_ms.training.evaluation import evaluation_mode
+    from bert_ms.training.updater import Updater
+
+    def losses(*, is_evaluated_between: bool) -> list[float]:
+        config = config_for(source, tmp_path)
+        network = load_network(config)
+        updater = Updater(WithLoss(network), config, total_steps=10)
+        found = []
+        for step, length in enumerate((16, 24)):
+            ids = np.full((2, length), 7, np.int32)
+            batch = [ids, np.ones_like(ids), np.zeros_like(ids), np.array([1, 2], np.int32), np.array([3, 4], np.int32)]
+            if is_evaluated_between:
+                with evaluation_mode(network):
+                    network(*(ms.Tensor(array) for array in batch[:3]))
+            found.append(updater.update(step, [batch]).loss)
+        return found
+
+    ms.set_seed(1)
+    first = losses(is_evaluated_between=False)
+    ms.set_seed(1)
+    assert losses(is_evaluated_between=True) == first
