@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bert_ms.tokenization.vocabulary import looks_cased, read_vocabulary
 logger = logging.getLogger(__name__)
 
 _CONFIGS = ("config.json", "bert_config.json")
+_CASED = re.compile(r"(?<![a-z])(un)?cased(?![a-z])")
 
 
 def read_directory(
@@ -98,8 +100,8 @@ def _casing(path: Path, vocab: Path | None, words: tuple[str, ...]) -> bool:
             if isinstance(value, bool):
                 evidence[f"do_lower_case in {name}"] = value
     for name in (path.resolve().name, *([vocab.name] if vocab else [])):
-        if "cased" in name.lower():
-            evidence[f"the name {name}"] = "uncased" in name.lower()
+        if found := _CASED.search(name.lower()):
+            evidence[f"the name {name}"] = found[1] is not None
     cased = looks_cased(words)
     if cased is not None:
         evidence["a vocabulary with upper case" if cased else "a vocabulary without upper case"] = not cased

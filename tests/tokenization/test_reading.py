@@ -116,6 +116,7 @@ def test_the_config_decides(tmp_path: Path) -> None:
         ("m", CASED, {}, False, "a vocabulary with upper case"),
         ("x-uncased", LOWER, {}, True, "the name x-uncased, a vocabulary without upper case"),
         ("x-cased", CASED, {}, False, "the name x-cased, a vocabulary with upper case"),
+        ("showcased", LOWER, {}, True, "a vocabulary without upper case"),
         ("m", LOWER, {"bert_config": {"do_lower_case": True}}, True, "do_lower_case in bert_config.json, a vocabulary"),
         ("m", [*LOWER[:5], "中"], {}, True, "nothing"),
     ],
