@@ -93,6 +93,8 @@ class TrainStep(nn.Cell):
         norm = self.global_norm(gradients) * factor
         if self.max_grad_norm is not None:
             factor = factor * (self.max_grad_norm / self.maximum(norm, self.max_grad_norm))
+        # Native updates change weights in place, which MindSpore does not know: the whole backward pass comes before.
+        factor = ops.depend(factor, norm)
         if not self.has_scale:
             return ops.depend(norm, self.optimizer(numbers, factor, *gradients)), self.true
         applied = self.is_finite(norm)
