@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_ms.errors import ConfigError, DeviceError
+from bert_ms.training import rank_table
 
 NODES = "BERT_MS_NODES"
 NODE_RANK = "BERT_MS_NODE_RANK"
@@ -113,7 +113,7 @@ def spans_machines(*, device: str = "auto", environ: Mapping[str, str] | None = 
     environ = os.environ if environ is None else environ
     table = environ.get(RANK_TABLE)
     if table and device in ("auto", "ascend"):
-        return len(_read_rank_table(Path(table))) > 1
+        return len(rank_table.read(Path(table))) > 1
     problems: list[str] = []
     nodes = _number(environ, NODES, 1, problems)
     if problems:
@@ -138,7 +138,7 @@ def from_rank_table(path: Path, *, workers: int, environ: Mapping[str, str] | No
     Source: MindSpore's tutorial "rank table Startup" for the layout.
     """
     environ = os.environ if environ is None else environ
-    servers = _read_rank_table(path)
+    servers = rank_table.read(path)
     problems: list[str] = []
     sizes = [len(server["device"]) for server in servers]
     if len(set(sizes)) > 1:
@@ -171,39 +171,6 @@ def from_rank_table(path: Path, *, workers: int, environ: Mapping[str, str] | No
         master_port=_DEFAULT_PORT if several and port is None else port,
         rank_table=path.resolve(),
     )
-
-
-def _read_rank_table(path: Path) -> list[dict[str, Any]]:
-    source = f"rank table {path}"
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror}): {RANK_TABLE} must name a file on this machine."
-        raise ConfigError(problem, source=source) from None
-    except ValueError as error:
-        raise ConfigError(f"is not JSON ({error}).", source=source) from None
-    servers: Any = table.get("server_list") if isinstance(table, dict) else None
-    if not (servers and isinstance(servers, list) and all(_is_server(server) for server in servers)):
-        raise ConfigError(
-            'has no "server_list" of objects that each hold a "server_id" and a list "device" of objects with '
-            '"device_id", "device_ip" and "rank_id".',
-            source=source,
-        )
-    count = str(table.get("server_count", len(servers)))
-    if count != str(len(servers)):
-        raise ConfigError(f"says server_count {count} but lists {len(servers)} servers.", source=source)
-    for number, server in enumerate(servers):
-        missing = sorted({key for device in server["device"] for key in ("device_id", "rank_id") if key not in device})
-        if "server_id" not in server:
-            missing.insert(0, "server_id")
-        if missing or not server["device"]:
-            raise ConfigError(f"server {number} lacks {', '.join(missing) or 'devices'}.", source=source)
-    return servers
-
-
-def _is_server(server: object) -> bool:
-    devices = server.get("device") if isinstance(server, dict) else None
-    return isinstance(devices, list) and all(isinstance(device, dict) for device in devices)
 
 
 def _own_server(servers: list[dict[str, Any]], problems: list[str]) -> int:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -18,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import TextIO
 
-from bert_ms.training import worker
+from bert_ms.training import msrun, worker
 from bert_ms.training.cluster import Cluster, check_ascend_devices, choose_port, from_environment, spans_machines
 from bert_ms.training.log_tail import Follower, last_lines
 from bert_ms.training.peers import Failure, Peers
@@ -33,11 +31,6 @@ logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
 _SETTLE_SECONDS = 0.5  # after one worker's end, for others that fall with it to note theirs
-_MSRUN = "mindspore.parallel.cluster.run"  # the module behind the msrun script
-# How long a CPU worker waits for the others in a collective. MindSpore gives up after 30 s; rank 0 may need longer to
-# save or to score; a worker that dies is seen by the launcher, not by this.
-_PATIENCE_SECONDS = "1800"
-_NO_WORKER = "999999"  # a rank whose log msrun may show: none, as we show rank 0's
 
 
 def launch(
@@ -89,8 +82,8 @@ def launch(
     with tempfile.TemporaryDirectory(prefix="bert_ms_launch_") as folder:
         peers = Peers(cluster, port)
         running = _Launch(cluster, logs, Path(folder), terminal or sys.stdout, grace_seconds, peers, uuid.uuid4().hex)
-        msrun = _msrun_command(cluster, port, logs, command, bind_core=bind_core, timeout=cluster_timeout)
-        return running.run(msrun, {**os.environ, **(environment or {})})
+        line = msrun.command_line(cluster, port, logs, command, bind_core=bind_core, timeout=cluster_timeout)
+        return running.run(line, {**os.environ, **(environment or {})})
 
 
 def is_needed(workers: int, *, device: str = "auto") -> bool:
@@ -104,27 +97,6 @@ def is_needed(workers: int, *, device: str = "auto") -> bool:
         ConfigError: the environment makes no sense.
     """
     return not inside_worker() and (workers > 1 or spans_machines(device=device))
-
-
-def _msrun_command(
-    cluster: Cluster, port: int, logs: Path, command: Sequence[str], *, bind_core: bool, timeout: int
-) -> list[str]:
-    flags: dict[str, Any] = {
-        "worker_num": cluster.workers,
-        "local_worker_num": cluster.local_workers,
-        "master_addr": cluster.master_address,
-        "master_port": port,
-        "node_rank": cluster.node_rank,
-        "log_dir": logs,
-        "join": True,
-        "cluster_time_out": timeout,
-        "bind_core": bind_core,
-        "tail_worker_log": _NO_WORKER,
-    }
-    if cluster.rank_table:
-        flags["rank_table_file"] = cluster.rank_table
-    given = [f"--{name}={value}" for name, value in flags.items()]
-    return [sys.executable, "-m", _MSRUN, *given, "python", "-m", worker.__name__, *command]
 
 
 @dataclass
@@ -141,7 +113,8 @@ class _Launch:
     signals: list[int] = field(default_factory=list)
     failure: Failure | None = None
 
-    def run(self, msrun: list[str], environment: dict[str, str]) -> int:
+    def run(self, command_line: list[str], environment: Mapping[str, str]) -> int:
+        """Start it, watch it, and leave nothing of it behind; returns the code for the shell."""
         ranks = range(self.cluster.first_rank, self.cluster.first_rank + self.cluster.local_workers)
         self.names = [worker.name_of(rank) for rank in ranks]
         shown = self.logs / f"{worker.name_of(0)}.log"
@@ -149,8 +122,8 @@ class _Launch:
         self._say(f"{self.cluster.workers} workers, {self.cluster.local_workers} of them here; logs in {self.logs}")
         with self._heeding_signals(), (self.logs / "msrun.log").open("wb") as msrun_log:
             process = subprocess.Popen(
-                msrun,
-                env=self._environment(environment),
+                command_line,
+                env=msrun.environment(environment, self.cluster, state=self.state, mark=self.mark),
                 stdin=subprocess.DEVNULL,
                 stdout=msrun_log,
                 stderr=subprocess.STDOUT,
@@ -169,7 +142,7 @@ class _Launch:
                 if follower:
                     follower.copy(everything=True)
 
-    def _watch(self, msrun: subprocess.Popen[bytes], follower: Follower | None) -> int:
+    def _watch(self, process: subprocess.Popen[bytes], follower: Follower | None) -> int:
         """Until all workers ended well, one ended badly, or a signal's grace is over."""
         deadline = None
         while True:
@@ -192,9 +165,9 @@ class _Launch:
                 return self._report_failure(follower)
             elif len(ended) == len(self.names):
                 return 0
-            elif trouble := self._trouble(msrun, ended):
+            elif trouble := self._trouble(process, ended):
                 self._say(trouble)
-                self.failure = Failure(trouble.splitlines()[0], return_code(msrun.poll() or 1))
+                self.failure = Failure(trouble.splitlines()[0], return_code(process.poll() or 1))
                 return self.failure.code
 
     def _leave(self, ended: Mapping[str, object]) -> int:
@@ -235,13 +208,13 @@ class _Launch:
         self.failure = Failure(f"{first} {how}", return_code(code))
         return self.failure.code
 
-    def _trouble(self, msrun: subprocess.Popen[bytes], ended: Mapping[str, object]) -> str | None:
+    def _trouble(self, process: subprocess.Popen[bytes], ended: Mapping[str, object]) -> str | None:
         """What keeps the workers from ever coming to an end, if anything does."""
         scheduler_log, msrun_log = self.logs / "scheduler.log", self.logs / "msrun.log"
         scheduler = self.state / f"{worker.SCHEDULER}.exit"
         if scheduler.exists() and scheduler.read_text().split()[1] != "0" and not ended:
             return _with_log("MindSpore's scheduler failed", scheduler_log)
-        if msrun.poll() is not None and len(ended) < len(self.names):
+        if process.poll() is not None and len(ended) < len(self.names):
             return _with_log("msrun ended before the workers", msrun_log)
         return None
 
@@ -255,26 +228,6 @@ class _Launch:
                 os.kill(int((self.state / f"{name}.pid").read_text().split()[0]), signal.SIGTERM)
             except (FileNotFoundError, ProcessLookupError):
                 continue
-
-    def _environment(self, environment: dict[str, str]) -> dict[str, str]:
-        """What msrun and its workers need: `python` that is this one, this package, and their mark."""
-        programs = self.state / "bin"
-        programs.mkdir()
-        python = programs / "python"  # the name that msrun starts
-        python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
-        python.chmod(python.stat().st_mode | stat.S_IXUSR)
-        package_parent = str(Path(worker.__file__).resolve().parents[2])
-        return environment | {
-            "PATH": os.pathsep.join((str(programs), environment.get("PATH", os.defpath))),
-            "PYTHONPATH": os.pathsep.join(filter(None, (package_parent, environment.get("PYTHONPATH")))),
-            "PYTHONUNBUFFERED": "1",
-            "GLOG_v": environment.get("GLOG_v", "3"),
-            "MS_NODE_TIMEOUT": environment.get("MS_NODE_TIMEOUT", _PATIENCE_SECONDS),
-            worker.STATE: str(self.state),
-            worker.LAUNCHER: str(os.getpid()),
-            worker.MARK: self.mark,
-            worker.LOCAL_WORKERS: str(self.cluster.local_workers),
-        }
 
     @contextmanager
     def _heeding_signals(self) -> Iterator[None]:

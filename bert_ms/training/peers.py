@@ -100,8 +100,8 @@ class Peers:
             try:
                 self._listener = socket.create_server((cluster.master_address, self._port))
                 self._listener.setblocking(False)
-            except OSError as error:
-                logger.warning("cannot listen for the other machines at port %d: %s", self._port, error.strerror)
+            except (OSError, OverflowError) as error:
+                logger.warning("cannot listen for the other machines at port %d: %s", self._port, error)
 
     def poll(self) -> Failure | None:
         """What went wrong elsewhere since the last call, if anything did."""
@@ -126,7 +126,7 @@ class Peers:
                 self._add(self._listener.accept()[0])
         elif self._cluster.node_rank > 0 and not self._connections and time.monotonic() > self._next_try:
             self._next_try = time.monotonic() + _RETRY_SECONDS
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, OverflowError):
                 self._add(socket.create_connection((self._cluster.master_address, self._port), timeout=0.5))
 
     def _add(self, connected: socket.socket) -> None:
