@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -70,12 +72,38 @@ def use_device(device: str = "auto", *, graph_mode: bool = True, threads: int | 
             f"device '{device}' was asked for, but MindSpore {ms.__version__} finds only "
             f"{', '.join(available_devices())} here. Use device=auto, or see `bert-ms doctor`."
         )
-    ms.set_device(DEVICES[chosen])
+    _set_device(ms, DEVICES[chosen])
     ms.set_context(mode=ms.GRAPH_MODE if graph_mode else ms.PYNATIVE_MODE)
     if threads is not None and chosen == "cpu":
         ms.set_cpu_affinity(False)
         ms.device_context.cpu.op_tuning.threads_num(threads)
     return chosen
+
+
+def _set_device(ms: Any, target: str) -> None:
+    """Choose the device; MindSpore refuses once it has run anything, even if that was on the same device."""
+    before = ms.get_context("device_target")
+    try:
+        ms.set_device(target)
+    except RuntimeError as error:
+        if before != target:
+            raise DeviceError(f"{target} was asked for, but MindSpore already runs on {before}: {error}") from None
+
+
+@contextmanager
+def parameters_left_empty() -> Iterator[None]:
+    """Parameters made inside draw their initial values only when `init_data` is called, if ever.
+
+    For networks that are filled from a file: drawing 110 million truncated normals takes longer than reading them.
+    Source: `mindspore.nn.utils.no_init_parameters` does the same, but is announced to go after 2.9. Where a later
+    MindSpore ignores the mark, values are drawn at once, as without this.
+    """
+    parameter = mindspore().Parameter
+    parameter.init_param = False
+    try:
+        yield
+    finally:
+        parameter.init_param = True
 
 
 def current_device() -> str:

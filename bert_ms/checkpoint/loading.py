@@ -60,6 +60,9 @@ def load_into(
     report.raise_if_bad()
     for name in report.matched:
         _assign(parameters[paths[name]], checkpoint.array(name))
+    for name in report.initialised:
+        if parameters[paths[name]].has_init:
+            parameters[paths[name]].init_data()
     if report.initialised:
         logger.warning("newly initialised, to be trained before use: %s", ", ".join(report.initialised))
     return report

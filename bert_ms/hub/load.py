@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bert_ms import checkpoint
+from bert_ms import checkpoint, compat
 from bert_ms.config import BertConfig
 from bert_ms.hub import catalogue
 
@@ -106,7 +106,8 @@ def from_checkpoint(
     if task == "encoder" and "pooler.dense.weight" not in opened.entries:
         settled = dataclasses.replace(settled, add_pooler=False)
         notes.append("the file has no pooler: the encoder returns the hidden states only")
-    cell = model.build(settled, task, num_labels=num_labels, dtype=dtype or "float32")
+    with compat.parameters_left_empty():
+        cell = model.build(settled, task, num_labels=num_labels, dtype=dtype or "float32")
     report = checkpoint.load_into(cell, opened, allow_missing=allow_missing, allow_unused=allow_unused, notes=notes)
     cell.load_report = report
     logger.info("%s", report.summary())
