@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from bert_ms.config import RunConfig
-from bert_ms.config.loading import to_yaml
 from bert_ms.hub import catalogue, publish
 from bert_ms.pipelines.evaluator import Evaluator, rounded
 from bert_ms.records import QuestionPrediction
 from bert_ms.tasks.work import Prepared
 from bert_ms.training.files import write_file
 from bert_ms.training.folder import RunFolder
-from bert_ms.training.metrics_log import read_metrics
-from bert_ms.training.plots import write_loss_plot
-from bert_ms.training.report import RunStory, card_body, machine_facts, score_each, write_report
+from bert_ms.training.metrics_log import METRICS, read_metrics
+from bert_ms.training.report import RunStory, card_body, score_each, tell, write_documents
 from bert_ms.training.trainer import Outcome
 
 EVALUATION = "eval.json"
@@ -71,15 +69,12 @@ def conclude(run: Concluded) -> dict[str, Any]:
         evaluator.work.write(folder, evaluator.prepared, evaluator.predictions)
         before = next((e["scores"] for e in run.outcome.evaluations if e["step"] == 0), {})
         write_scores(folder, scores, {"step": run.outcome.best_step, "before": rounded(before) if before else None})
-    metrics = read_metrics(folder / "metrics.jsonl")
-    name = folder.resolve().name
-    write_loss_plot(metrics, folder / "loss.png", title=name)
-    story = _story(run, name, metrics, scores, before)
-    write_report(folder / "report.html", story)
+    story = _story(run, scores, before)
+    write_documents(folder, story)
     publish.publish(
         run.network,
         folder,
-        name=name,
+        name=folder.resolve().name,
         body=card_body(story),
         summary=f"BERT for {run.config.task} on MindSpore",
         evaluation=scores,
@@ -105,61 +100,46 @@ def write_scores(folder: Path, scores: Mapping[str, float], facts: Mapping[str, 
     write_file(folder / EVALUATION, json.dumps({**rounded(scores), **kept}, indent=2) + "\n")
 
 
-def _story(
-    run: Concluded,
-    name: str,
-    metrics: Sequence[Mapping[str, Any]],
-    scores: Mapping[str, float],
-    before: Mapping[str, float],
-) -> RunStory:
+def _story(run: Concluded, scores: Mapping[str, float], before: Mapping[str, float]) -> RunStory:
     config, network = run.config, run.network.config
-    count = sum(p.size for p in run.network.get_parameters())
+    count = sum(parameter.size for parameter in run.network.get_parameters())
     model = {
-        "source": config.model.source,
         "parameters": f"{count:,}",
         "layers, width, heads": f"{network.num_hidden_layers}, {network.hidden_size}, {network.num_attention_heads}",
-        **({"licence": licence} if (licence := _licence(config)) else {}),
     }
-    data = {
-        "trained on": config.data.train_file,
-        "training rows": f"{len(run.training.features):,} of {len(run.training.examples):,} examples",
-    }
+    if licence := _licence(config):
+        model["licence"] = licence
+    data = {"training rows": _rows(run.training)}
     if run.evaluator is not None:
-        prepared = run.evaluator.prepared
-        data["evaluated on"] = config.data.eval_file
-        data["evaluation rows"] = f"{len(prepared.features):,} of {len(prepared.examples):,} examples"
-    setting = {
-        "steps": run.outcome.step,
-        "weights of step": run.outcome.step if run.outcome.best_step is None else run.outcome.best_step,
-        "batch": config.training.batch_size * config.training.accumulate * run.workers,
-        "optimiser": config.optimizer.name,
-        "learning rate": config.optimizer.learning_rate,
-        "precision": config.precision.dtype,
-        "seed": config.seed,
-        "device": f"{run.device}, {run.workers} worker{'s' if run.workers > 1 else ''}",
-    }
-    return RunStory(
-        name=name,
-        task=config.task,
+        data["evaluation rows"] = _rows(run.evaluator.prepared)
+    setting: dict[str, object] = {"steps": run.outcome.step}
+    if run.outcome.best_step is not None:
+        setting["weights"] = f"those after step {run.outcome.best_step}, the best"
+    return tell(
+        config,
+        device=run.device,
         command=command_line(),
+        workers=run.workers,
         model=model,
         data=data,
         setting=setting,
-        machine=machine_facts(),
-        config_yaml=to_yaml(config),
-        metrics=metrics,
+        metrics=read_metrics(run.folder.path / METRICS),
         seconds=run.seconds,
         main_metric=config.training.metric or "f1",
         scores=scores,
         scores_before=before,
-        questions=_questions(run.evaluator),
+        questions=_questions(run.evaluator, config.evaluation.language),
     )
 
 
-def _questions(evaluator: Evaluator | None) -> Sequence[Any]:
+def _rows(prepared: Prepared) -> str:
+    return f"{len(prepared.rows.lengths()):,} of {len(prepared.examples):,} examples"
+
+
+def _questions(evaluator: Evaluator | None, language: str) -> Sequence[Any]:
     if evaluator is None or not all(isinstance(p, QuestionPrediction) for p in evaluator.predictions):
         return ()
-    return score_each(evaluator.prepared.examples, evaluator.predictions)  # type: ignore[arg-type]
+    return score_each(evaluator.prepared.examples, evaluator.predictions, language=language)  # type: ignore[arg-type]
 
 
 def _licence(config: RunConfig) -> str:

@@ -68,8 +68,8 @@ def dry_run(config: RunConfig) -> DryRun:
     network = load_network(config)
     tokenizer.check_against(network.config.vocab_size)
     length, training = config.data.max_length, config.training
-    features = work.prepare(train_file, "train").features
-    batches = Batches(features, batch_size=training.batch_size, seed=config.seed, buckets=(length,)).starting_at(0)
+    rows = work.prepare(train_file, "train").rows
+    batches = Batches(rows, batch_size=training.batch_size, seed=config.seed, buckets=(length,)).starting_at(0)
     columns = (*INPUT_NAMES, *task.labels)
     updater = Updater(WithLoss(network), config, total_steps=1000, unused=task.unused)
     seconds = []

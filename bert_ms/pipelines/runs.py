@@ -78,8 +78,9 @@ def prepare(config: RunConfig) -> dict[str, dict[str, int]]:
         file = data_file(config, key)
         if file is not None:
             prepared = work.prepare(file, purpose)
-            longest = int(prepared.features.lengths().max(initial=0))
-            found[str(file)] = {"examples": len(prepared.examples), "rows": len(prepared.features), "longest": longest}
+            lengths = prepared.rows.lengths()
+            longest = int(lengths.max(initial=0))
+            found[str(file)] = {"examples": len(prepared.examples), "rows": len(lengths), "longest": longest}
     if not found:
         raise ConfigError("nothing to prepare: name data.train_file, data.eval_file or data.predict_file.")
     return found
@@ -145,7 +146,7 @@ def _train(
         prepared = work.prepare(eval_file, "evaluate")
         evaluator = Evaluator(network, task, work, prepared, config, distributed=workers, stop=stop)
     batches = Batches(
-        training.features,
+        training.rows,
         batch_size=config.training.batch_size,
         seed=config.seed,
         buckets=config.data.buckets,

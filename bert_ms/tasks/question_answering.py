@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bert_ms.config import RunConfig
-from bert_ms.data import question_features, squad
+from bert_ms.data import questions
 from bert_ms.decoding import question_answering as decoding
 from bert_ms.metrics import squad as metrics
 from bert_ms.records import QuestionPrediction
@@ -35,25 +35,9 @@ class QuestionAnsweringWork:
 
     def prepare(self, path: str | Path, purpose: Purpose) -> Prepared:
         """Read a SQuAD file and cut its questions into windows; answers are found again for training only."""
-        is_training = purpose == "train"
-        loaded = squad.load(
-            path,
-            with_negatives=self.data.with_negatives,
-            limit=self.data.max_train_examples if is_training else self.data.max_eval_examples,
-            on_bad_answer="error" if is_training else "keep",
-        )
-        features = question_features.featurize(
-            loaded.examples,
-            self.tokenizer,
-            max_length=self.data.max_length,
-            stride=self.data.stride,
-            windows=self.data.windows,
-            max_query_length=self.data.max_query_length,
-            with_labels=is_training,
-            workers=self.data.workers,
-        )
-        logger.info("%s: %d questions, %d windows", path, len(loaded.examples), len(features))
-        return Prepared(loaded.examples, features, {WITH_NEGATIVES: loaded.with_negatives})
+        loaded, rows = questions.prepare(path, self.tokenizer, self.data, is_training=purpose == "train")
+        logger.info("%s: %d questions, %d windows", path, len(loaded.examples), len(rows.lengths()))
+        return Prepared(loaded.examples, rows, {WITH_NEGATIVES: loaded.with_negatives})
 
     def decode(self, prepared: Prepared, outputs: Mapping[str, np.ndarray]) -> list[QuestionPrediction]:
         """The answers that start and end logits, float32 [T] each, stand for."""

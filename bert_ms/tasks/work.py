@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from bert_ms.data.loader import RowSource
 from bert_ms.records import Features
 from bert_ms.tokenization import Tokenizer
 
@@ -21,13 +22,19 @@ class Prepared:
 
     Attributes:
         examples: as the task's reader gives them.
-        features: the rows that the network sees, with labels if it is to train.
+        rows: what the network sees, with labels if it is to train; for training perhaps a source that streams them.
         facts: of the data set that decoding or scoring needs, for example whether questions may have no answer.
     """
 
     examples: Sequence[Any]
-    features: Features
+    rows: Features | RowSource
     facts: Mapping[str, Any]
+
+    @property
+    def features(self) -> Features:
+        """The rows, all of them in memory, as evaluation and prediction have them."""
+        assert isinstance(self.rows, Features), "only training streams its rows"
+        return self.rows
 
 
 class Work(Protocol):

@@ -121,7 +121,7 @@ class AdamW(Optimizer):
             eps, rate, decay = numbers[0], numbers[1 + g], numbers[1 + count + g]
             if self.native is not None:
                 p, m, v = self.grouped[g]
-                done += (self.native(factor, eps, rate, decay, self.betas, *p, *gradients[start:end], *m, *v),)
+                done += (self.native(factor, eps, rate, decay, self.betas, *p, *gradients[start:end], *m, *v),)  # type: ignore[assignment]
             else:
                 one = ops.partial(self.one, factor, eps, rate, decay)
                 done += self.map(one, *self.grouped[g], gradients[start:end])
