@@ -168,7 +168,7 @@ def test_a_failed_dump_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     dump(RunConfig(), target)
     before = target.read_text()
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ConfigError, match=r"resolved_config\.yaml cannot be written: No space left"):
         dump(dataclasses.replace(RunConfig(), seed=1), target)
     assert target.read_text() == before
     assert len(list(tmp_path.iterdir())) == 1
