@@ -38,6 +38,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'bert_ms' has no attribute '{name}'")
     module_name, attribute = _PUBLIC[name]
     module = importlib.import_module(module_name)
+    if name == "Tokenizer":  # its room lies below the hub's, which knows the names of models
+        module.set_resolver(importlib.import_module("bert_ms.hub.catalogue").resolve)
     value = getattr(module, attribute) if attribute else module
     globals()[name] = value
     return value

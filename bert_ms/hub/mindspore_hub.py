@@ -36,6 +36,8 @@ HUB_CARDS: dict[str, dict[str, Any]] = {
     "bert_thor": _LARGE,
     "bert_nezha": {**_LARGE, "vocab_size": 21128, "use_relative_positions": True},
 }
+# Cards of pretrained weights are for the encoder, as in the zoo's own create_network.
+_PRETRAINING = ("pretraining", "masked-lm", "next-sentence")
 _ZOO_DEFAULTS = {"seq_length": 128}
 _OPTIONS = ("seq_length", "is_training", "task", "num_labels", "dtype", "use_relative_positions")
 
@@ -115,7 +117,7 @@ def _from_file(opened: checkpoint.Checkpoint, options: Mapping[str, Any]) -> nn.
     if differing:
         has = {k: getattr(opened.config, k) for k in differing}
         raise CheckpointError(f"{opened.source.weights} has {has}, but the call asks for {differing}: leave them out.")
-    task = options.get("task") or opened.task
+    task = options.get("task") or ("encoder" if opened.task in _PRETRAINING else opened.task)
     cell = load.from_checkpoint(opened, task, num_labels=options.get("num_labels"), dtype=options.get("dtype"))
     table = next(table for table in names.TABLES if table.name == opened.origin)
     _rename(cell, table, opened.file_names)

@@ -77,6 +77,12 @@ def test_public_names_are_there_and_unknown_ones_are_not() -> None:
         bert_ms.from_pretraind  # noqa: B018
 
 
+def test_a_tokenizer_and_the_metrics_are_reached_from_the_package() -> None:
+    minilm()
+    assert bert_ms.Tokenizer.from_pretrained("minilm").vocab_size == 30522
+    assert callable(bert_ms.metrics.squad.evaluate)
+
+
 def test_importing_the_package_imports_nothing_heavy() -> None:
     script = (
         "import sys, time; begun = time.perf_counter(); import bert_ms; took = time.perf_counter() - begun;"

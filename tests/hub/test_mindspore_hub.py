@@ -126,6 +126,7 @@ def test_a_squad_card_of_the_hub_is_filled_completely(hub_card: Callable[..., Pa
         ("modelzoo_bert_model", "bert.ckpt"),
         ("modelzoo_bert_model_nezha", "bert.ckpt"),
         ("modelzoo_bert_model_oldnames", "bert_old.ckpt"),
+        ("modelzoo_pretraining", "pretrain.ckpt"),
     ],
 )
 def test_an_encoder_card_is_filled_completely(hub_card: Callable[..., Path], fixture: str, file: str) -> None:
