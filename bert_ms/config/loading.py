@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from bert_ms.config.run import RunConfig
 from bert_ms.config.typed import Mismatch, describe, shown, typed
 from bert_ms.config.yaml_text import MAX_BYTES, Entry, parse_mapping, parse_value
 from bert_ms.errors import ConfigError, unknown
+from bert_ms.files import write_file
 
 
 def named_configs() -> dict[str, Path]:
@@ -96,16 +96,8 @@ def to_yaml(config: RunConfig) -> str:
 
 def dump(config: RunConfig, path: str | os.PathLike[str]) -> None:
     """Write a configuration as YAML; a reader never sees half a file."""
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write("# Every value of this run; `bert-ms train -c` takes it as it is.\n" + to_yaml(config))
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    heading = "# Every value of this run; `bert-ms train -c` takes it as it is.\n"
+    write_file(path, heading + to_yaml(config), error=ConfigError)
 
 
 class _Dumper(yaml.SafeDumper):

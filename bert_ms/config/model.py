@@ -12,6 +12,7 @@ from typing import Any
 
 from bert_ms.config import dialects
 from bert_ms.errors import ConfigError, unknown
+from bert_ms.files import write_file
 
 # Our name of an activation -> the names that peers use for it. The first alias is what we write for Hugging Face.
 ACTIVATIONS: dict[str, tuple[str, ...]] = {
@@ -152,14 +153,8 @@ class BertConfig:
         return dialects.to_hugging_face(values, activation=ACTIVATIONS[self.hidden_act][0])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `to_dict` as JSON, to a temporary file that is then renamed."""
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        """Write `to_dict` as JSON; a reader never sees half a file."""
+        write_file(path, json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n", error=ConfigError)
 
 
 def _config_file(path: Path) -> Path:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bert_ms.errors import DataError
+from bert_ms.files import write_files
 from bert_ms.records import QuestionPrediction
 
 PREDICTIONS = "predictions.json"
@@ -45,27 +45,8 @@ def write_predictions(
         if lacking is not None:
             raise DataError(f"the prediction of {lacking!r} has no null_score_diff: decode with with_negatives=True.")
         contents[NULL_ODDS] = {p.id: p.null_score_diff for p in predictions}
-    folder = Path(directory)
-    written: list[tuple[Path, Path]] = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            path = folder / name
-            part = path.with_name(f".{name}.{os.getpid()}.part")
-            written.append((part, path))
-            with part.open("w", encoding="utf-8") as file:
-                json.dump(content, file, indent=4)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-        for part, path in written:
-            os.replace(part, path)
-    except OSError as error:
-        raise DataError(f"predictions cannot be written to {folder}: {error.strerror or error}.") from None
-    finally:
-        for part, _ in written:
-            part.unlink(missing_ok=True)
-    return [path for _, path in written]
+    texts = {name: json.dumps(content, indent=4) + "\n" for name, content in contents.items()}
+    return write_files(directory, texts, error=DataError)
 
 
 def _candidate(text: str, probability: float, start_logit: float, end_logit: float) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Literal, overload
 
 from bert_ms.errors import TokenizerError
+from bert_ms.files import write_files
 from bert_ms.records import Encoding
 from bert_ms.tokenization import backend, bulk
 from bert_ms.tokenization.bulk import RaggedTokens
 from bert_ms.tokenization.joining import Joiner, Text, Truncation, check_arguments
 from bert_ms.tokenization.options import SPECIAL_TOKENS, TokenizerOptions
 from bert_ms.tokenization.reading import read_directory
-from bert_ms.tokenization.saving import write_files
 from bert_ms.tokenization.vocabulary import check_vocabulary, read_vocabulary
 
 logger = logging.getLogger(__name__)
@@ -290,7 +290,7 @@ class Tokenizer:
             "tokenizer.json": self._backend.to_str(pretty=False),
             "tokenizer_config.json": config,
         }
-        write_files(Path(directory), contents)
+        write_files(directory, contents, error=TokenizerError)
 
     def _texts(self, texts: Sequence[str]) -> list[Text]:
         return [Text(e.ids, e.offsets) for e in backend.run(self._backend, texts)]

@@ -223,7 +223,7 @@ def test_saved_and_read_again_is_the_same(tmp_path: Path, options: dict[str, Any
 
 def test_saving_where_it_cannot_be_says_so(tmp_path: Path, small: Tokenizer) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TokenizerError, match="file/sub cannot be written to: Not a directory"):
+    with pytest.raises(TokenizerError, match="file/sub cannot be written: Not a directory"):
         small.save(tmp_path / "file" / "sub")
     with pytest.raises(TokenizerError, match=r"word piece 'a\\n' cannot be written as a line"):
         Tokenizer.from_vocab([*WORDS, "a\n"]).save(tmp_path)
