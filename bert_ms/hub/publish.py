@@ -12,6 +12,7 @@ from typing import Any
 
 from bert_ms import checkpoint
 from bert_ms.checkpoint import manifest, staging
+from bert_ms.compat import SUPPORTED_MINDSPORE
 from bert_ms.errors import ConfigError
 from bert_ms.hub import card
 
@@ -32,7 +33,6 @@ def publish(
     evaluation: Mapping[str, float] | None = None,
     author: str = "bert_ms",
     licence: str = "Apache2.0",
-    mindspore_version: str = "2.10",
     model_version: str = "1.0",
     tokenizer: checkpoint.SavesItself | None = None,
     companions: str | os.PathLike[str] | None = None,
@@ -48,7 +48,6 @@ def publish(
         evaluation: scores by name.
         author: of the model.
         licence: of the weights.
-        mindspore_version: that the model was made with.
         model_version: of the model itself.
         tokenizer: saved beside the weights.
         companions: a directory whose tokenizer files are copied, where there is no `tokenizer`.
@@ -70,19 +69,30 @@ def publish(
     weights = _write_weights(source, target, f"{slug}.ckpt", tokenizer=tokenizer, companions=companions)
     with staging.staged(target / slug) as scratch:
         shutil.copyfile(_shim(), scratch / SHIM)
-    header = {
+    header = _header(slug, weights) | {
+        "evaluation": " | ".join(f"{key} {value:.4f}" for key, value in (evaluation or {}).items()) or "none",
+        "model-version": model_version,
+        "author": author,
+        "license": licence,
+        "summary": summary,
+    }
+    with staging.staged(target) as scratch:
+        card.write(scratch / CARD, header, title=name, body=body)
+    return target / CARD
+
+
+def _header(slug: str, weights: Path) -> dict[str, Any]:
+    """What the hub demands of every card and the caller need not say."""
+    return {
         "model-name": slug,
         "backbone-name": "bert",
         "module-type": "nlp",
         "fine-tunable": True,
-        "model-version": model_version,
-        "evaluation": " | ".join(f"{key} {value:.4f}" for key, value in (evaluation or {}).items()) or "none",
-        "author": author,
         "update-time": datetime.date.today().isoformat(),
         "repo-link": f"<{_LINK.format(name=slug)}>",
         "user-id": "bert_ms",
         "used-for": "inference/transfer-learning",
-        "mindspore-version": mindspore_version,
+        "mindspore-version": SUPPORTED_MINDSPORE[0],
         "asset": [
             {
                 "file-format": "ckpt",
@@ -90,12 +100,7 @@ def publish(
                 "asset-sha256": manifest.sha256(weights),
             }
         ],
-        "license": licence,
-        "summary": summary,
     }
-    with staging.staged(target) as scratch:
-        card.write(scratch / CARD, header, title=name, body=body)
-    return target / CARD
 
 
 def _write_weights(source: Any, target: Path, file_name: str, *, tokenizer: Any, companions: Any) -> Path:

@@ -15,6 +15,7 @@ import pytest
 import bert_ms
 from bert_ms import checkpoint
 from bert_ms.checkpoint import staging
+from bert_ms.config import BertConfig
 from bert_ms.errors import CheckpointError
 from tests.checkpoint.builders import TINY, tiny_arrays, write_tiny
 from tests.support import REPOSITORY, golden
@@ -266,6 +267,26 @@ def test_a_limit_on_file_size_is_a_clear_error(tmp_path: Path) -> None:
     )
     assert "the disk is full (File too large)" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_converting_holds_one_tensor_at_a_time(tmp_path: Path) -> None:
+    config = BertConfig(
+        vocab_size=8, hidden_size=512, num_hidden_layers=8, num_attention_heads=8, intermediate_size=2048
+    )
+    source = write_tiny(tmp_path / "m", config)
+    size = (source / "model.safetensors").stat().st_size
+    assert size > 100e6
+    script = (
+        "import resource, bert_ms\n"
+        "from bert_ms import checkpoint; import bert_ms.hub.convert\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "before = peak()\n"
+        f"bert_ms.convert({str(source)!r}, {str(tmp_path / 'out')!r}, format='modelzoo')\n"
+        "print(peak() - before)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert int(done.stdout) < 0.3 * size
 
 
 def test_a_destination_that_cannot_be_a_directory_is_refused(tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ def test_a_checkpoint_that_went_through_ours_gives_the_same_in_transformers(
 def test_the_zoos_weights_give_the_same_in_transformers(tmp_path: Path) -> None:
     cell = bert_ms.from_pretrained(golden("modelzoo_squad"), QA)
     checkpoint.save(cell, tmp_path / "hf", format="safetensors")
-    info, results = _in_transformers(tmp_path / "hf", "BertForQuestionAnswering", "modelzoo_squad", tmp_path / "out.npz")
+    info, results = _in_transformers(
+        tmp_path / "hf", "BertForQuestionAnswering", "modelzoo_squad", tmp_path / "out.npz"
+    )
     assert info == {"missing_keys": [], "unexpected_keys": []}
     outputs = cell(*(ms.Tensor(array) for array in Fixture("modelzoo_squad").inputs()))
     for name, ours in zip(("start_logits", "end_logits"), outputs, strict=True):

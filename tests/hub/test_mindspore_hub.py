@@ -288,6 +288,7 @@ def test_what_the_hub_would_refuse_is_refused_before(tmp_path: Path, changes: di
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # its own, on every local load
 def test_the_real_hub_loads_a_published_card(tmp_path: Path) -> None:
     hub = pytest.importorskip("mindspore_hub", reason="mindspore_hub is not installed (it is not on PyPI)")
     card = publish(golden("hf_bert_qa"), tmp_path / "x", name="real", body="")
