@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bert_ms import tasks
 from bert_ms.config import RunConfig
 from bert_ms.data.loader import Batches
-from bert_ms.errors import ConfigError
+from bert_ms.errors import ConfigError, TrainingError
 from bert_ms.pipelines.conclusion import Concluded, conclude, write_scores
 from bert_ms.pipelines.dry_run import DryRun, dry_run
 from bert_ms.pipelines.evaluator import Evaluator, rounded
@@ -22,12 +24,13 @@ from bert_ms.pipelines.loading import data_file, load_network, load_tokenizer
 from bert_ms.records import INPUT_NAMES
 from bert_ms.tasks import Task
 from bert_ms.tasks.work import Purpose, Work
+from bert_ms.training.distributed import Distributed
 from bert_ms.training.folder import CONFIG, RunFolder
 from bert_ms.training.lock import run_lock
 from bert_ms.training.recorder import Recorder
 from bert_ms.training.session import Session, start
 from bert_ms.training.signals import StopRequest, stop_on_signals
-from bert_ms.training.state import CheckpointStore
+from bert_ms.training.state import CheckpointStore, ResumePoint
 from bert_ms.training.trainer import INTERRUPTED, Interrupted, Outcome, Trainer, best_weights, total_steps
 
 __all__ = ["DryRun", "RunResult", "dry_run", "evaluate", "predict", "prepare", "train"]
@@ -172,7 +175,7 @@ def _train(
         if workers.is_main:
             store.clean()
         workers.barrier()
-        point = store.latest()
+        point = _newest(store, workers)
         if point is not None:
             logger.info("going on from %s", point.path)
             trainer.restore(point)
@@ -252,6 +255,18 @@ def resolved(config: RunConfig, task: Task) -> RunConfig:
     if config.training.metric is not None:
         return config
     return dataclasses.replace(config, training=dataclasses.replace(config.training, metric=task.metric))
+
+
+def _newest(store: CheckpointStore, workers: Distributed) -> ResumePoint | None:
+    """The checkpoint to go on from, the same for all workers."""
+    point = store.latest()
+    steps = [int(each[0]) for each in workers.gather(np.array([-1 if point is None else point.step], np.int64))]
+    if len(set(steps)) > 1:
+        raise TrainingError(
+            f"workers see different newest checkpoints in {store.directory} (steps {steps}, -1 is none): "
+            f"output_dir must be the same shared folder on every machine."
+        )
+    return point
 
 
 def _take_best(trainer: Trainer, evaluator: Evaluator | None, recorder: Recorder, outcome: Outcome) -> None:

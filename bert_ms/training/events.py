@@ -34,7 +34,7 @@ class StepReport:
     Attributes:
         step: 1 for the first.
         epoch: passes over the data so far, as a fraction.
-        loss: mean over the step's micro-batches, of this device.
+        loss: mean over the step's micro-batches and over all devices.
         learning_rate: before the groups' factors.
         grad_norm: global norm before clipping.
         loss_scale: 1 where none is used.

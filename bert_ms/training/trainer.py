@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from bert_ms.training.events import EvaluationReport, Hook, RunPlan, StepReport
 from bert_ms.training.recorder import Recorder
 from bert_ms.training.signals import StopRequest
 from bert_ms.training.state import CheckpointStore, ResumePoint, write_arrays
-from bert_ms.training.updater import Updater
+
+if TYPE_CHECKING:  # it imports MindSpore
+    from bert_ms.training.updater import Updater
 
 logger = logging.getLogger(__name__)
 

@@ -65,7 +65,7 @@ class Updater:
         distributed: Distributed | None = None,
     ):
         check_precision(config.precision.dtype)
-        distributed = distributed or Distributed()
+        self.distributed = distributed = distributed or Distributed()
         self.network, self.config = network, config
         self.parameters = {p.name: p for p in network.get_parameters()}
         learning = _learning(self.parameters, unused)
@@ -122,7 +122,7 @@ class Updater:
                     on_compile(shapes[0])
             controls = (Tensor(index == count - 1), Tensor(key), Tensor(scale, ms.float32), numbers)
             results.append(self._step_cell(*controls, *(Tensor(array) for array in batch)))
-        mean_loss = float(np.mean([float(loss.asnumpy()) for loss, _, _ in results]))
+        mean_loss = self.distributed.mean(float(np.mean([float(loss.asnumpy()) for loss, _, _ in results])))
         _, norm, applied = results[-1]
         grad_norm, is_skipped = float(norm.asnumpy()), not bool(applied.asnumpy())
         self._account(step, mean_loss, grad_norm, is_skipped)
