@@ -18,6 +18,7 @@ from bert_ms.training.cluster import (
     local_addresses,
     spans_machines,
 )
+from bert_ms.training.msrun import binds_cores
 
 SEVERAL = {
     "BERT_MS_NODES": "2",
@@ -123,6 +124,13 @@ def test_ranks_out_of_order_are_refused(tmp_path: Path) -> None:
 def test_a_rank_table_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere.json: cannot be read .No such file"):
         from_environment(2, environ={"RANK_TABLE_FILE": str(tmp_path / "nowhere.json")})
+
+
+def test_binding_to_cores_is_asked_for_by_the_environment() -> None:
+    assert not binds_cores({})
+    assert binds_cores({"BERT_MS_BIND_CORE": "1"})
+    with pytest.raises(ConfigError, match="BERT_MS_BIND_CORE is 'perhaps': expected 1 or 0"):
+        binds_cores({"BERT_MS_BIND_CORE": "perhaps"})
 
 
 def test_a_port_in_use_is_told_at_once() -> None:
