@@ -13,7 +13,7 @@ import numpy as np
 
 from bert_ms import compat
 from bert_ms.errors import TrainingError
-from bert_ms.training.worker import LOCAL_WORKERS, inside_worker
+from bert_ms.training.worker import THREADS, inside_worker
 
 logger = logging.getLogger(__name__)
 
@@ -160,12 +160,8 @@ def threads_of_worker(threads: int | None, environ: Mapping[str, str] | None = N
     Returns:
         `threads` if given; else this worker's share of the cores; None, MindSpore's own choice, if it is alone.
     """
-    environ = os.environ if environ is None else environ
-    local = int(environ.get(LOCAL_WORKERS, "1"))
-    if threads is not None or local == 1:
-        return threads
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // local)
+    share = (os.environ if environ is None else environ).get(THREADS)
+    return int(share) if threads is None and share else threads
 
 
 def grad_reducer(parameters: Sequence[Any], distributed: Distributed) -> Any:

@@ -40,7 +40,7 @@ def launch(
     log_dir: str | os.PathLike[str],
     device: str = "auto",
     cluster: Cluster | None = None,
-    bind_core: bool = False,
+    bind_core: bool | None = None,
     environment: Mapping[str, str] | None = None,
     terminal: TextIO | None = None,
     grace_seconds: float = 120.0,
@@ -57,7 +57,7 @@ def launch(
         log_dir: gets worker_<rank>.log, scheduler.log and msrun.log; those of the launch before are kept as *.log.1.
         device: auto, cpu, gpu or ascend; ascend checks the devices there are and heeds a rank table.
         cluster: the machines; None reads the environment, see `cluster.from_environment`.
-        bind_core: have msrun bind each worker to cores of its own.
+        bind_core: have msrun bind each worker to cores of its own; None asks BERT_MS_BIND_CORE.
         environment: added to the workers' environment.
         terminal: where rank 0's log and what the launcher has to say are shown; None is standard output.
         grace_seconds: that workers have to save and leave after a signal.
@@ -72,6 +72,7 @@ def launch(
         DeviceError: fewer Ascend devices than workers.
     """
     cluster = cluster or from_environment(workers, device=device)
+    bind_core = msrun.binds_cores() if bind_core is None else bind_core
     if device == "ascend":
         check_ascend_devices(cluster)
     port = choose_port(cluster)

@@ -10,14 +10,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bert_ms.errors import ConfigError
 from bert_ms.training import worker
 from bert_ms.training.cluster import Cluster
 
+BIND_CORE = "BERT_MS_BIND_CORE"
+_SWITCH = {"": False, "0": False, "false": False, "1": True, "true": True}
 _MSRUN = "mindspore.parallel.cluster.run"  # the module behind the msrun script
 # How long a CPU worker waits for the others in a collective. MindSpore gives up after 30 s; rank 0 may need longer to
 # save or to score; a worker that dies is seen by the launcher, not by this.
 _PATIENCE_SECONDS = "1800"
 _NO_WORKER = "999999"  # a rank whose log msrun may show: none, as we show rank 0's
+
+
+def binds_cores(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the environment asks for workers that are bound to cores of their own.
+
+    Raises:
+        ConfigError: it says neither yes nor no.
+    """
+    given = (os.environ if environ is None else environ).get(BIND_CORE, "")
+    if given.lower() not in _SWITCH:
+        raise ConfigError(f"{BIND_CORE} is '{given}': expected 1 or 0.", source="environment")
+    return _SWITCH[given.lower()]
 
 
 def command_line(
@@ -76,5 +91,10 @@ def environment(given: Mapping[str, str], cluster: Cluster, *, state: Path, mark
         worker.STATE: str(state),
         worker.LAUNCHER: str(os.getpid()),
         worker.MARK: mark,
-        worker.LOCAL_WORKERS: str(cluster.local_workers),
+        worker.THREADS: str(max(1, _cores() // cluster.local_workers)) if cluster.local_workers > 1 else "",
     }
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

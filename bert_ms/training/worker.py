@@ -22,7 +22,7 @@ from bert_ms.training.processes import die_with_parent, is_alive
 STATE = "BERT_MS_LAUNCH_STATE"  # folder where each worker notes its process id and how it ended
 LAUNCHER = "BERT_MS_LAUNCHER_PID"
 MARK = "BERT_MS_LAUNCH_ID"  # same value in every process of one launch
-LOCAL_WORKERS = "BERT_MS_LOCAL_WORKERS"  # how many share this machine's cores
+THREADS = "BERT_MS_WORKER_THREADS"  # this worker's share of the machine's cores
 SCHEDULER = "scheduler"
 
 # The scheduler runs no training code; it only lets the workers find each other, and returns from init when they left.
