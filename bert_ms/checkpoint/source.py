@@ -48,14 +48,12 @@ def locate(path: str | os.PathLike[str]) -> Source:
     if not given.exists():
         raise CheckpointError(f"{given} does not exist: name a weights file, or a directory with one.")
     if given.is_dir():
-        found = manifest.read(given / manifest.FILE_NAME) if (given / manifest.FILE_NAME).is_file() else None
+        found = _manifest(given / manifest.FILE_NAME)
         weights = _inside(given, found.weights) if found else _weights_in(given)
-        return Source(given, weights, given, _config_in(given), found)
+        return Source(given, weights, given, _config_in(given), found or _manifest(manifest.beside(weights)))
     if not given.is_file():
         raise CheckpointError(f"{given} is neither a file nor a directory.")
-    beside = manifest.beside(given)
-    found = manifest.read(beside) if beside.is_file() else None
-    return Source(given, given, given.parent, _config_in(given.parent), found)
+    return Source(given, given, given.parent, _config_in(given.parent), _manifest(manifest.beside(given)))
 
 
 def read_weights(source: Source) -> Weights:
@@ -67,6 +65,10 @@ def read_weights(source: Source) -> Weights:
     if source.weights.name.endswith(".index.json"):
         return _read_sharded(source.weights)
     return readers.read_file(source.weights)
+
+
+def _manifest(path: Path) -> manifest.Manifest | None:
+    return manifest.read(path) if path.is_file() else None
 
 
 def _config_in(directory: Path) -> Path | None:

@@ -24,7 +24,6 @@ TASKS_WITH_POOLER = frozenset({"pretraining", "next-sentence", "sequence-classif
 def from_config(
     config: BertConfig | Mapping[str, Any] | str | os.PathLike[str],
     task: str = "encoder",
-    *,
     num_labels: int | None = None,
     dtype: str | None = None,
 ) -> nn.Cell:

@@ -147,6 +147,7 @@ def test_a_single_file_carries_its_configuration_beside_it(tmp_path: Path) -> No
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one.ckpt", "one.ckpt.json"]
     opened = checkpoint.open_checkpoint(written)
     assert opened.config.layer_norm_eps == 1e-7
+    assert checkpoint.open_checkpoint(tmp_path).config == opened.config
     bert_ms.convert(golden("hf_bert_qa"), tmp_path / "two.safetensors", format=HF)
     assert checkpoint.open_checkpoint(tmp_path / "two.safetensors").config.layer_norm_eps == 1e-12
     _same(opened, checkpoint.open_checkpoint(golden("modelzoo_squad")))
