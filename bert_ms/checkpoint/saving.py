@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import os
 import shutil
@@ -177,7 +178,8 @@ def write(
     with staging.staged(directory, needed_bytes=needed, last=sidecar) as scratch:
         chosen.write(scratch / file_name, tensors)
         if not is_file:
-            config.save(scratch / "config.json")
+            text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
+            (scratch / "config.json").write_text(text + "\n", encoding="utf-8")
         _add_tokenizer(scratch, directory, tokenizer, companions, may_replace=not is_file)
         manifest.Manifest(
             weights=file_name,
