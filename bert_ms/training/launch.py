@@ -20,7 +20,7 @@ from typing import TextIO
 
 from bert_ms.training import msrun, worker
 from bert_ms.training.cluster import Cluster, check_ascend_devices, choose_port, from_environment, spans_machines
-from bert_ms.training.log_tail import Follower, last_lines
+from bert_ms.training.log_tail import Follower, last_lines, show
 from bert_ms.training.peers import Failure, Peers
 from bert_ms.training.processes import die_with_parent, is_alive, kill_marked, return_code
 from bert_ms.training.worker import inside_worker
@@ -29,6 +29,7 @@ __all__ = ["Cluster", "from_environment", "inside_worker", "is_needed", "launch"
 
 logger = logging.getLogger(__name__)
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_SECONDS = 0.1
 _SETTLE_SECONDS = 0.5  # after one worker's end, for others that fall with it to note theirs
 
@@ -48,8 +49,8 @@ def launch(
 ) -> int:
     """Run `command` once a worker and wait for all; whatever happens, no process of theirs is left behind.
 
-    Rank 0's output is shown live. SIGINT and SIGTERM reach the workers as SIGTERM, so that they can save and leave;
-    after the grace period, or at a second signal, they are killed. If this process itself is killed, they die too.
+    Rank 0's output is shown live. SIGINT, SIGTERM and SIGHUP reach the workers as SIGTERM, so that they can save and
+    leave; after the grace period, or at a second signal, they are killed. If this process is killed, they die too.
 
     Args:
         command: program with its arguments, the same for every worker; it finds its rank by `distributed.initialise`.
@@ -65,7 +66,7 @@ def launch(
 
     Returns:
         0 when every worker here returned 0; the code of the first that did not (128 + n if signal n ended it);
-        130 after SIGINT, 143 after SIGTERM.
+        128 + n after signal n: 130 after SIGINT, 143 after SIGTERM.
 
     Raises:
         ConfigError: the environment or rank table makes no sense, or the port is in use.
@@ -238,7 +239,8 @@ class _Launch:
         if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
             yield
             return
-        before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
+        heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+        before = {number: signal.signal(number, heed) for number in heeded}
         try:
             yield
         finally:
@@ -246,8 +248,7 @@ class _Launch:
                 signal.signal(number, handler)
 
     def _say(self, text: str) -> None:
-        self.terminal.write(f"[launch] {text}\n")
-        self.terminal.flush()
+        show(self.terminal, f"[launch] {text}\n")
 
 
 def _with_log(what: str, log: Path) -> str:

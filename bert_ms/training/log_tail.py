@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TextIO
 
@@ -39,8 +40,14 @@ class Follower:
         lines = text[:cut].decode("utf-8", errors="replace").splitlines(keepends=True)
         shown = "".join(line for line in lines if not line.startswith(_NOISE))
         if shown:
-            self._terminal.write(shown)
-            self._terminal.flush()
+            show(self._terminal, shown)
+
+
+def show(terminal: TextIO, text: str) -> None:
+    """Write to a terminal that may be gone by now: the run matters more than its showing."""
+    with contextlib.suppress(OSError):
+        terminal.write(text)
+        terminal.flush()
 
 
 def last_lines(path: Path, count: int = 30) -> str:

@@ -106,7 +106,7 @@ def test_one_workers_death_ends_all_and_shows_why(command: list[str], what: str,
     assert re.search(r"worker_1 (ended with code 1|was ended by signal 9).*worker_1\.log", terminal.getvalue())
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_lets_workers_save_and_leave(command: list[str], tmp_path: Path, number: int, code: int) -> None:
     process = launcher(command, tmp_path)
     started(tmp_path)
