@@ -186,4 +186,3 @@ def _all_gather(array: np.ndarray, size: int) -> np.ndarray:
     """int32 [N], equally long on every worker -> int32 [size, N]."""
     ms = compat.mindspore()
     return ms.ops.AllGather()(ms.Tensor(array)).asnumpy().reshape(size, -1)
-
