@@ -60,11 +60,13 @@ class RunFolder:
     def check(self, config: RunConfig) -> None:
         """Refuse a folder that another configuration's run is in.
 
+        A run that came to no checkpoint, for example because a value was wrong, does not hold the folder.
+
         Raises:
             ConfigError: naming each value that differs.
         """
         file = self.path / CONFIG
-        if not file.is_file():
+        if not file.is_file() or not (self.result() or any(self.checkpoints.glob("step-*"))):
             return
         before = _flat(parse_config(file.read_text(encoding="utf-8"), source=str(file)).to_dict())
         now = _flat(config.to_dict())

@@ -9,6 +9,7 @@ import numpy as np
 
 from bert_ms import compat, kernels
 from bert_ms.config import RunConfig
+from bert_ms.errors import DeviceError
 from bert_ms.training import distributed
 from bert_ms.training.distributed import Distributed
 
@@ -32,15 +33,24 @@ def start(config: RunConfig) -> Session:
     """Set device and graph mode, join the other workers if there are any, and seed new weights.
 
     Raises:
-        DeviceError: the device is not there.
+        DeviceError: the device is not there, or cannot compute in the precision asked for.
     """
     threads = distributed.threads_of_worker(config.threads)
     device = compat.use_device(config.device, graph_mode=True, threads=threads)
+    _check_precision(config.precision.dtype, device)
     kernels.set_threads(threads or 0)
     workers = distributed.initialise()
     seed(config.seed)
     logger.info("device %s, worker %d of %d", device, workers.rank + 1, workers.size)
     return Session(device, workers)
+
+
+def _check_precision(dtype: str, device: str) -> None:
+    if dtype == "bfloat16" and device == "cpu":
+        raise DeviceError(
+            "precision.dtype=bfloat16 was asked for, but MindSpore has no bfloat16 MatMul, Softmax or LayerNorm on a "
+            "CPU: use precision.dtype=float32 (the fastest there), float16, or an Ascend device."
+        )
 
 
 def seed(value: int) -> None:

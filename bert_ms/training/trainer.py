@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bert_ms.config import RunConfig, TrainingConfig
+from bert_ms.config import RunConfig
 from bert_ms.errors import ConfigError, TrainingError
 from bert_ms.records import ATTENTION_MASK
+from bert_ms.training.agenda import Agenda
 from bert_ms.training.distributed import Distributed
 from bert_ms.training.events import EvaluationReport, Hook, RunPlan, StepReport
 from bert_ms.training.recorder import Recorder
@@ -78,22 +79,6 @@ class _Position:
     samples: int = 0
 
 
-def total_steps(config: TrainingConfig, micro_batches_per_epoch: int) -> int:
-    """Optimiser steps of the whole run.
-
-    Raises:
-        ConfigError: there is not even one.
-    """
-    steps = int(config.epochs * micro_batches_per_epoch / config.accumulate + 1e-9)
-    steps = steps if config.max_steps is None else min(steps, config.max_steps)
-    if steps < 1:
-        raise ConfigError(
-            f"training.epochs {config.epochs} of {micro_batches_per_epoch} batches, {config.accumulate} for each "
-            f"update, make no optimiser step: train longer, or set training.accumulate lower."
-        )
-    return steps
-
-
 class Trainer:
     """Runs an `Updater` over data to the end, or until it is asked to stop.
 
@@ -129,7 +114,7 @@ class Trainer:
         self.evaluate, self.keep = evaluate, keep
         self.metric, self.recorder = metric, recorder or Recorder()
         self.distributed = distributed or Distributed()
-        self.total_steps = total_steps(config.training, batches.per_epoch)
+        self.agenda = Agenda(config.training, batches.per_epoch, has_evaluation=evaluate is not None)
         self.position = _Position()
         self.evaluations: list[dict[str, Any]] = []
         self.hooks: list[Hook] = []
@@ -183,7 +168,7 @@ class Trainer:
         position = self.position
         while True:
             is_evaluated = self._evaluate_if_due()
-            is_over = position.step >= self.total_steps
+            is_over = position.step >= self.agenda.total_steps
             patience = self.training.patience
             is_stale = patience is not None and position.evaluations_without_gain >= patience
             is_stopping = self.distributed.any(bool(stop))
@@ -206,7 +191,7 @@ class Trainer:
         self.position.samples += samples
         report = StepReport(
             step=self.position.step,
-            epoch=self._epoch(),
+            epoch=self.agenda.epoch(self.position.step),
             loss=update.loss,
             learning_rate=update.learning_rate,
             grad_norm=update.grad_norm,
@@ -225,7 +210,9 @@ class Trainer:
     def _evaluate_if_due(self) -> bool:
         """Evaluate, unless this step needs none or, before an interruption, had one. Whether it was done."""
         step = self.position.step
-        if self.evaluate is None or step == self.position.last_evaluated or not self._is_evaluation_due(step):
+        if self.evaluate is None or step == self.position.last_evaluated:
+            return False
+        if not self.agenda.evaluates_after(step):
             return False
         if step > 0 and self._saved != step:
             self._save()  # an evaluation can be long: what was trained should not be lost in it
@@ -234,7 +221,11 @@ class Trainer:
         is_best = self._judge(scores)
         self.position.last_evaluated = step
         report = EvaluationReport(
-            step=step, epoch=self._epoch(), scores=scores, seconds=time.perf_counter() - start, is_best=is_best
+            step=step,
+            epoch=self.agenda.epoch(step),
+            scores=scores,
+            seconds=time.perf_counter() - start,
+            is_best=is_best,
         )
         self.evaluations.append({"step": step, "epoch": report.epoch, "scores": scores})
         self.recorder.evaluated(report)
@@ -258,30 +249,11 @@ class Trainer:
             position.evaluations_without_gain += 1
         return is_best
 
-    def _is_evaluation_due(self, step: int) -> bool:
-        if step == 0:
-            return self.training.evaluate_before
-        if step >= self.total_steps:
-            return True
-        every = self.training.eval_every
-        return self._ends_epoch(step) if every is None else step % every == 0
-
     def _is_save_due(self, is_evaluated: bool, is_leaving: bool) -> bool:
-        step, every = self.position.step, self.training.save_every
-        if is_evaluated:
+        if is_evaluated:  # what it found belongs to the state
             return True
-        if self._saved == step:
-            return False
-        if is_leaving:
-            return step > 0
-        if every is None:
-            return self.evaluate is None and step > 0 and self._ends_epoch(step)
-        return step > 0 and step % every == 0
-
-    def _ends_epoch(self, step: int) -> bool:
-        """Whether this step took the last batch of a pass."""
-        done, per_epoch = step * self.training.accumulate, self.batches.per_epoch
-        return done // per_epoch > (done - self.training.accumulate) // per_epoch
+        step = self.position.step
+        return self._saved != step and step > 0 and (is_leaving or self.agenda.saves_after(step))
 
     def _save(self) -> None:
         self._saved = self.position.step
@@ -301,13 +273,10 @@ class Trainer:
     def _data_state(self) -> dict[str, Any]:
         return {"fingerprint": self.batches.fingerprint, "per_epoch": self.batches.per_epoch}
 
-    def _epoch(self) -> float:
-        return self.position.step * self.training.accumulate / self.batches.per_epoch
-
     def _plan(self) -> RunPlan:
         return RunPlan(
-            total_steps=self.total_steps,
-            steps_per_epoch=self.batches.per_epoch / self.training.accumulate,
+            total_steps=self.agenda.total_steps,
+            steps_per_epoch=self.agenda.steps_per_epoch,
             first_step=self.position.step,
             is_resumed=self._is_resumed,
             samples_per_step=self.training.batch_size * self.training.accumulate * self.distributed.size,

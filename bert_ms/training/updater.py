@@ -15,7 +15,7 @@ from mindspore import Parameter, Tensor, nn
 
 from bert_ms import compat
 from bert_ms.config import RunConfig
-from bert_ms.errors import DeviceError, TrainingError
+from bert_ms.errors import TrainingError
 from bert_ms.training.distributed import Distributed, grad_reducer
 from bert_ms.training.groups import parameter_groups
 from bert_ms.training.loss_scale import LossScale
@@ -52,7 +52,6 @@ class Updater:
 
     Raises:
         ConfigError: a freeze pattern matches nothing, or the schedule does not fit.
-        DeviceError: the device cannot compute in the precision asked for.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class Updater:
         unused: Sequence[str] = (),
         distributed: Distributed | None = None,
     ):
-        check_precision(config.precision.dtype)
         self.distributed = distributed = distributed or Distributed()
         self.network, self.config = network, config
         self.parameters = {p.name: p for p in network.get_parameters()}
@@ -179,19 +177,6 @@ def set_parameters(parameters: Mapping[str, Parameter], arrays: Mapping[str, np.
         )
     for name, parameter in parameters.items():
         parameter.set_data(Tensor(arrays[name]))
-
-
-def check_precision(dtype: str) -> None:
-    """Refuse a precision that the device has no kernels for.
-
-    Raises:
-        DeviceError: bfloat16 on a CPU.
-    """
-    if dtype == "bfloat16" and compat.current_device() == "cpu":
-        raise DeviceError(
-            "precision.dtype=bfloat16 was asked for, but MindSpore has no bfloat16 MatMul, Softmax or LayerNorm on a "
-            "CPU: use precision.dtype=float32 (the fastest there), float16, or an Ascend device."
-        )
 
 
 def _learning(parameters: Mapping[str, Parameter], unused: Sequence[str]) -> dict[str, Parameter]:

@@ -29,7 +29,7 @@ from bert_ms.config import (
     TrainingConfig,
 )
 from bert_ms.config.loading import dump
-from bert_ms.errors import ConfigError, TrainingError
+from bert_ms.errors import ConfigError, DeviceError, TrainingError
 from bert_ms.pipelines import runs
 from bert_ms.training.lock import run_lock
 from tests import tiny
@@ -312,6 +312,13 @@ def test_float16_skips_overflowing_steps_and_finds_its_scale(source, tmp_path, g
     assert scales[0] == 2.0**30 and scales[-1] < 2.0**30
     assert [line["grad_norm"] for line in lines][-1] is not None
     assert all(np.isfinite(array).all() for array in final_arrays(result.folder).values())
+
+
+def test_bfloat16_is_refused_on_a_cpu(source, tmp_path, graph_mode):
+    config = dataclasses.replace(config_for(source, tmp_path), precision=PrecisionConfig(dtype="bfloat16"))
+    with pytest.raises(DeviceError, match="no bfloat16 MatMul.*float32"):
+        runs.train(config)
+    assert not Path(config.output_dir).exists()
 
 
 def test_a_shape_met_after_an_evaluation_is_trained_with_dropout(source, tmp_path, graph_mode):

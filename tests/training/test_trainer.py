@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from bert_ms.config import OptimizerConfig, PrecisionConfig, RunConfig, ScheduleConfig, TrainingConfig
-from bert_ms.errors import ConfigError, DeviceError, TrainingError
+from bert_ms.errors import ConfigError, TrainingError
+from bert_ms.training.agenda import Agenda
 from bert_ms.training.recorder import Recorder
 from bert_ms.training.signals import StopRequest
 from bert_ms.training.state import CheckpointStore
-from bert_ms.training.trainer import BEST, Interrupted, Outcome, Trainer, total_steps
+from bert_ms.training.trainer import BEST, Interrupted, Outcome, Trainer
 from bert_ms.training.updater import Updater
 from tests.training.standins import LinearLoss, linear_data
 
@@ -61,7 +62,7 @@ def config_for(folder: Path, *, optimizer: OptimizerConfig | None = None, precis
 
 def trainer_for(config: RunConfig, *, evaluate=None, batches=None, recorder=None) -> Trainer:
     batches = batches or LinearBatches()
-    steps = total_steps(config.training, batches.per_epoch)
+    steps = Agenda(config.training, batches.per_epoch).total_steps
     store = CheckpointStore(Path(config.output_dir) / "checkpoints", keep_last=config.training.keep_last)
     updater = Updater(LinearLoss(), config, total_steps=steps)
     return Trainer(updater, batches, ("x", "y"), config, store, evaluate=evaluate, metric="f1", recorder=recorder)
@@ -108,7 +109,7 @@ def test_interrupted_at_every_step_ends_with_the_same_weights(graph_mode, tmp_pa
         runs += 1
         if stop_after(trainer, trainer.position.step + 1).reason == "finished":
             break
-    assert runs == whole.total_steps == 13 // accumulate
+    assert runs == whole.agenda.total_steps == 13 // accumulate
     assert_equal(weights(trainer), weights(whole))
     assert trainer.position == whole.position
 
@@ -235,16 +236,6 @@ def test_hooks_are_called_every_so_many_steps(graph_mode, tmp_path):
     assert seen == [4, 8]
     with pytest.raises(ConfigError, match="every is 0"):
         trainer.add_hook(print, every=0)
-
-
-def test_a_run_without_a_step_is_an_error():
-    with pytest.raises(ConfigError, match="make no optimiser step"):
-        total_steps(TrainingConfig(epochs=1.0, accumulate=20), 10)
-
-
-def test_bfloat16_is_refused_on_a_cpu(graph_mode, tmp_path):
-    with pytest.raises(DeviceError, match="no bfloat16 MatMul"):
-        trainer_for(config_for(tmp_path, precision=PrecisionConfig(dtype="bfloat16")))
 
 
 def test_an_unknown_metric_names_the_scores(graph_mode, tmp_path):

@@ -1,0 +1,74 @@
+"""Running trained weights over a file: evaluate and predict."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from bert_ms import tasks
+from bert_ms.config import RunConfig
+from bert_ms.errors import ConfigError
+from bert_ms.pipelines.conclusion import write_scores
+from bert_ms.pipelines.evaluator import Evaluator, rounded
+from bert_ms.pipelines.loading import data_file, load_network, load_tokenizer
+from bert_ms.pipelines.results import TERMINATED, RunResult
+from bert_ms.tasks.work import Purpose
+from bert_ms.training.folder import CONFIG
+from bert_ms.training.recorder import Recorder
+from bert_ms.training.session import start
+from bert_ms.training.signals import stop_on_signals
+from bert_ms.training.trainer import INTERRUPTED, Interrupted
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(config: RunConfig) -> RunResult:
+    """Score the weights of `model.source` on `data.eval_file`; writes predictions and eval.json."""
+    return _run_network(config, "eval_file", "evaluate")
+
+
+def predict(config: RunConfig) -> RunResult:
+    """Answer what is in `data.predict_file`; writes predictions."""
+    return _run_network(config, "predict_file", "predict")
+
+
+def _run_network(config: RunConfig, key: str, purpose: Purpose) -> RunResult:
+    task = tasks.get(config.task)
+    file = data_file(config, key)
+    if file is None:
+        raise ConfigError(f"data.{key} is not given: name the file to {purpose}.")
+    folder = _beside_runs(Path(config.output_dir).expanduser(), purpose)
+    began = time.monotonic()
+    with stop_on_signals() as stop:
+        session = start(config)
+        tokenizer = load_tokenizer(config.model)
+        work = task.load("work")(config, tokenizer)
+        network = load_network(config)
+        tokenizer.check_against(network.config.vocab_size)
+        prepared = work.prepare(file, purpose)
+        evaluator = Evaluator(network, task, work, prepared, config, distributed=session.distributed, stop=stop)
+        is_main = session.distributed.is_main
+        with Recorder(is_shown=is_main) as recorder:
+            recorder.show_alone()
+            try:
+                evaluator.run(recorder)
+            except Interrupted:
+                return RunResult(status=INTERRUPTED, folder=folder, exit_status=stop.exit_status or TERMINATED)
+    scores = work.score(prepared, evaluator.predictions) if purpose == "evaluate" else {}
+    if is_main:
+        work.write(folder, prepared, evaluator.predictions)
+        if scores:
+            write_scores(folder, scores, {"eval_file": str(file), "source": config.model.source})
+    return RunResult(
+        status="finished",
+        folder=folder,
+        metric=config.training.metric or task.metric,
+        scores=rounded(scores),
+        seconds={purpose: round(time.monotonic() - began, 1)},
+    )
+
+
+def _beside_runs(path: Path, purpose: str) -> Path:
+    """`path`, or a folder in it where a training run has its own files there."""
+    return path / purpose if (path / CONFIG).exists() else path

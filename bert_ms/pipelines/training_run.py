@@ -1,0 +1,239 @@
+"""Training from one configuration, from its files to the finished run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bert_ms import tasks
+from bert_ms.config import RunConfig
+from bert_ms.data.loader import Batches
+from bert_ms.errors import ConfigError, TrainingError
+from bert_ms.pipelines.conclusion import Concluded, conclude
+from bert_ms.pipelines.evaluator import Evaluator
+from bert_ms.pipelines.loading import data_file, load_network, load_tokenizer
+from bert_ms.pipelines.results import ALREADY, TERMINATED, RunResult
+from bert_ms.records import INPUT_NAMES
+from bert_ms.tasks import Task
+from bert_ms.tasks.work import Prepared
+from bert_ms.training.agenda import Agenda
+from bert_ms.training.distributed import Distributed
+from bert_ms.training.folder import RunFolder
+from bert_ms.training.lock import run_lock
+from bert_ms.training.recorder import Recorder
+from bert_ms.training.session import Session, start
+from bert_ms.training.signals import StopRequest, stop_on_signals
+from bert_ms.training.state import CheckpointStore, ResumePoint
+from bert_ms.training.trainer import INTERRUPTED, Interrupted, Outcome, Trainer, best_weights
+
+logger = logging.getLogger(__name__)
+
+LOG = "train.log"
+
+
+def train(config: RunConfig, *, resume: bool = True) -> RunResult:
+    """Fine-tune, evaluate, and leave a run folder; an unfinished run in that folder is continued.
+
+    Args:
+        config: of the run.
+        resume: False starts the folder over.
+
+    Raises:
+        ConfigError: a value cannot be used, or the folder holds a run with another configuration.
+        TrainingError: the folder is in use by another process, or the run cannot go on.
+    """
+    task = tasks.get(config.task)
+    config = resolved(config, task)
+    train_file, eval_file = data_file(config, "train_file"), data_file(config, "eval_file")
+    if train_file is None:
+        raise ConfigError("data.train_file is not given: name the file to train on, or `sample`.")
+    folder = RunFolder(Path(config.output_dir).expanduser())
+    if resume:
+        folder.check(config)
+        if (found := folder.result()) is not None:
+            logger.info("%s holds this run, finished: nothing is left to do (--fresh starts it over)", folder.path)
+            return _result(folder, {**found, "status": ALREADY})
+    with stop_on_signals() as stop, ExitStack() as stack:
+        session = start(config)
+        if session.distributed.is_main:
+            stack.enter_context(run_lock(folder.path))
+            if not resume:
+                folder.clear()
+            folder.check(config)
+            folder.claim(config)
+            stack.enter_context(_log_file(folder.path / LOG))
+        return _Run(config, task, folder, session, stop).to_the_end(train_file, eval_file)
+
+
+def resolved(config: RunConfig, task: Task) -> RunConfig:
+    """The configuration with what the task decides filled in."""
+    if config.training.metric is not None:
+        return config
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, metric=task.metric))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One training run in this process."""
+
+    config: RunConfig
+    task: Task
+    folder: RunFolder
+    session: Session
+    stop: StopRequest
+
+    def to_the_end(self, train_file: Path, eval_file: Path | None) -> RunResult:
+        """Load, train, conclude."""
+        config, workers = self.config, self.session.distributed
+        tokenizer = load_tokenizer(config.model)
+        work = self.task.load("work")(config, tokenizer)
+        training = work.prepare(train_file, "train")
+        network = load_network(config)
+        tokenizer.check_against(network.config.vocab_size)
+        if workers.size > 1:
+            workers.check_equal({p.name: p.asnumpy() for p in network.get_parameters()})
+        evaluator = None
+        if eval_file is not None:
+            prepared = work.prepare(eval_file, "evaluate")
+            evaluator = Evaluator(network, self.task, work, prepared, config, distributed=workers, stop=self.stop)
+        with self._recorder() as recorder:
+            trainer = self._trainer(network, training, evaluator, recorder)
+            outcome = trainer.run(self.stop)
+            if outcome.reason == INTERRUPTED:
+                return self._interrupted(outcome)
+            try:
+                _take_best(trainer, evaluator, recorder, outcome)
+            except Interrupted:
+                return self._interrupted(outcome)
+            seconds = recorder.seconds()
+        if not workers.is_main:
+            known = {"status": outcome.reason, "steps": outcome.step, "best_step": outcome.best_step}
+            return _result(self.folder, known)
+        concluded = Concluded(
+            config=config,
+            folder=self.folder,
+            network=network,
+            tokenizer=tokenizer,
+            outcome=outcome,
+            training=training,
+            evaluator=evaluator,
+            seconds=seconds,
+            device=self.session.device,
+            workers=workers.size,
+        )
+        return _result(self.folder, conclude(concluded))
+
+    def _trainer(self, network: Any, training: Prepared, evaluator: Evaluator | None, recorder: Recorder) -> Trainer:
+        """The loop, set back to the newest checkpoint if there is one."""
+        from bert_ms.model.losses import WithLoss
+        from bert_ms.training.updater import Updater
+
+        config, workers = self.config, self.session.distributed
+        batches = Batches(
+            training.rows,
+            batch_size=config.training.batch_size,
+            seed=config.seed,
+            buckets=config.data.buckets,
+            rank=workers.rank,
+            size=workers.size,
+        )
+        steps = Agenda(config.training, batches.per_epoch).total_steps
+        unused = self.task.unused
+        updater = Updater(WithLoss(network), config, total_steps=steps, unused=unused, distributed=workers)
+        store = CheckpointStore(self.folder.checkpoints, keep_last=config.training.keep_last)
+        trainer = Trainer(
+            updater,
+            batches,
+            (*INPUT_NAMES, *self.task.labels),
+            config,
+            store,
+            evaluate=evaluator,
+            keep=None if evaluator is None else lambda step: evaluator.keep(store.directory, step),
+            metric=config.training.metric,
+            recorder=recorder,
+            distributed=workers,
+        )
+        if workers.is_main:
+            store.clean()
+        workers.barrier()
+        point = _newest(store, workers)
+        if point is not None:
+            logger.info("going on from %s", point.path)
+            trainer.restore(point)
+        return trainer
+
+    def _recorder(self) -> Recorder:
+        if not self.session.distributed.is_main:
+            return Recorder()
+        training = self.config.training
+        return Recorder(self.folder.path, is_shown=True, log_every=training.log_every, tensorboard=training.tensorboard)
+
+    def _interrupted(self, outcome: Outcome) -> RunResult:
+        path = self.folder.path
+        logger.warning("interrupted after step %d; the same command goes on from there (%s)", outcome.step, path)
+        return RunResult(
+            status=INTERRUPTED,
+            folder=path,
+            steps=outcome.step,
+            best_step=outcome.best_step,
+            metric=self.config.training.metric,
+            exit_status=self.stop.exit_status or TERMINATED,
+        )
+
+
+def _newest(store: CheckpointStore, workers: Distributed) -> ResumePoint | None:
+    """The checkpoint to go on from, the same for all workers."""
+    point = store.latest()
+    steps = [int(each[0]) for each in workers.gather(np.array([-1 if point is None else point.step], np.int64))]
+    if len(set(steps)) > 1:
+        raise TrainingError(
+            f"workers see different newest checkpoints in {store.directory} (steps {steps}, -1 is none): "
+            f"output_dir must be the same shared folder on every machine."
+        )
+    return point
+
+
+def _take_best(trainer: Trainer, evaluator: Evaluator | None, recorder: Recorder, outcome: Outcome) -> None:
+    """Put the best weights back into the network, and their predictions into the evaluator."""
+    from safetensors.numpy import load_file
+
+    from bert_ms.training.updater import set_parameters
+
+    if evaluator is None:
+        return
+    path = best_weights(trainer.store)
+    if path is not None:
+        set_parameters(trainer.updater.parameters, load_file(path))
+    is_known = evaluator.recall(trainer.store.directory, outcome.best_step)
+    if not trainer.distributed.all(is_known):
+        evaluator.run(recorder)
+
+
+def _result(folder: RunFolder, values: Mapping[str, Any]) -> RunResult:
+    known = {field.name for field in dataclasses.fields(RunResult)}
+    return RunResult(folder=folder.path, **{name: value for name, value in values.items() if name in known})
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """What the package logs also goes to a file, from a run's first start to its end."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    package = logging.getLogger("bert_ms")
+    level = package.level
+    package.addHandler(handler)
+    if not package.isEnabledFor(logging.INFO):
+        package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)
+        handler.close()
