@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bert_ms import checkpoint
+from bert_ms import checkpoint, tasks
 from bert_ms.config import ModelConfig, RunConfig
 from bert_ms.errors import ConfigError
 from bert_ms.hub import catalogue
@@ -31,8 +32,54 @@ def load_tokenizer(config: ModelConfig) -> Tokenizer:
     return Tokenizer.from_pretrained(source, vocab=config.vocab, do_lower_case=config.do_lower_case)
 
 
-def load_network(config: RunConfig) -> nn.Cell:
+@dataclass(frozen=True)
+class OpenedModel:
+    """A run's model before its weights are read: what is wrong with it shows without MindSpore.
+
+    Attributes:
+        checkpoint: the weights, with the configuration of their network as the run changes it.
+        tokenizer: of the network.
+    """
+
+    checkpoint: checkpoint.Checkpoint
+    tokenizer: Tokenizer
+
+
+def open_model(config: RunConfig) -> OpenedModel:
+    """The weights and the tokenizer that a run names, checked against each other and against the run's windows.
+
+    Raises:
+        CheckpointError: the source is unknown, or its weights cannot be read.
+        TokenizerError: there is no vocabulary, or it is another model's.
+        ConfigError: a configuration cannot be used, or windows are longer than the network can take.
+    """
+    model = config.model
+    opened = checkpoint.open_checkpoint(catalogue.resolve(model.source), config=model.config)
+    dropouts = {name: getattr(model, name) for name in _DROPOUTS if getattr(model, name) is not None}
+    opened = dataclasses.replace(opened, config=dataclasses.replace(opened.config, **dropouts))
+    tokenizer = load_tokenizer(model)
+    tokenizer.check_against(opened.config.vocab_size)
+    longest = opened.config.max_sequence_length
+    if longest is not None and config.data.max_length > longest:
+        raise ConfigError(
+            f"data.max_length is {config.data.max_length}, but {model.source} takes at most {longest} tokens "
+            f"(max_position_embeddings): set data.max_length={longest} or lower."
+        )
+    needed = tasks.get(config.task).segments
+    if opened.config.type_vocab_size < needed:
+        raise ConfigError(
+            f"{model.source} tells {opened.config.type_vocab_size} kind of token apart (type_vocab_size), and task "
+            f"'{config.task}' needs {needed}, for question and passage: choose another model."
+        )
+    return OpenedModel(opened, tokenizer)
+
+
+def load_network(config: RunConfig, opened: OpenedModel | None = None) -> nn.Cell:
     """The run's network with its weights, in evaluation mode; a new task head is drawn by the seed that is set.
+
+    Args:
+        config: of the run.
+        opened: what `open_model` gave for it; None opens it now.
 
     Raises:
         CheckpointError: the weights cannot be read or do not fit.
@@ -41,11 +88,8 @@ def load_network(config: RunConfig) -> nn.Cell:
     from bert_ms.hub.load import from_checkpoint
 
     model = config.model
-    opened = checkpoint.open_checkpoint(catalogue.resolve(model.source), config=model.config)
-    dropouts = {name: getattr(model, name) for name in _DROPOUTS if getattr(model, name) is not None}
-    opened = dataclasses.replace(opened, config=dataclasses.replace(opened.config, **dropouts))
     return from_checkpoint(
-        opened,
+        (opened or open_model(config)).checkpoint,
         config.task,
         dtype=config.precision.dtype,
         allow_missing=model.allow_missing,
@@ -57,12 +101,17 @@ def data_file(config: RunConfig, key: str) -> Path | None:
     """The file that `data.<key>` names, `sample` being the one that ships with the package; None where none is named.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: there is no such file, or it is a directory, a device or a pipe.
     """
     given = getattr(config.data, key)
     if given is None:
         return None
     path = Path(__file__).parent.parent / SAMPLE / _SAMPLE_FILES[key] if given == SAMPLE else Path(given).expanduser()
-    if not path.is_file():
-        raise ConfigError(f"data.{key} is {given}: there is no such file. `{SAMPLE}` is the packaged sample.")
-    return path
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise ConfigError(f"data.{key} is {given}, a directory: name a JSON file in SQuAD's format.")
+    if path.exists():
+        raise ConfigError(f"data.{key} is {given}, which is no regular file: it is read more than once, so copy it.")
+    broken = " (it is a link that leads nowhere)" if path.is_symlink() else ""
+    raise ConfigError(f"data.{key} is {given}: there is no such file{broken}. `{SAMPLE}` is the packaged sample.")

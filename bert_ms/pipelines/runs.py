@@ -11,8 +11,9 @@ from bert_ms.pipelines.results import RunResult
 from bert_ms.pipelines.scoring import evaluate, predict
 from bert_ms.pipelines.training_run import train
 from bert_ms.tasks.work import Purpose
+from bert_ms.training.events import Hook, StepReport
 
-__all__ = ["DryRun", "RunResult", "dry_run", "evaluate", "predict", "prepare", "train"]
+__all__ = ["DryRun", "Hook", "RunResult", "StepReport", "dry_run", "evaluate", "predict", "prepare", "train"]
 
 
 def prepare(config: RunConfig) -> dict[str, dict[str, int]]:

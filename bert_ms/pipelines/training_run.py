@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from bert_ms.tasks import Task
 from bert_ms.tasks.work import Prepared
 from bert_ms.training.agenda import Agenda
 from bert_ms.training.distributed import Distributed
+from bert_ms.training.events import Hook
 from bert_ms.training.folder import RunFolder
 from bert_ms.training.lock import run_lock
 from bert_ms.training.recorder import Recorder
@@ -38,12 +39,13 @@ logger = logging.getLogger(__name__)
 LOG = "train.log"
 
 
-def train(config: RunConfig, *, resume: bool = True) -> RunResult:
+def train(config: RunConfig, *, resume: bool = True, hooks: Sequence[Hook] = ()) -> RunResult:
     """Fine-tune, evaluate, and leave a run folder; an unfinished run in that folder is continued.
 
     Args:
         config: of the run.
         resume: False starts the folder over.
+        hooks: functions to call after every so many optimiser steps.
 
     Raises:
         ConfigError: a value cannot be used, or the folder holds a run with another configuration.
@@ -69,7 +71,7 @@ def train(config: RunConfig, *, resume: bool = True) -> RunResult:
             folder.check(config)
             folder.claim(config)
             stack.enter_context(_log_file(folder.path / LOG))
-        return _Run(config, task, folder, session, stop).to_the_end(train_file, eval_file)
+        return _Run(config, task, folder, session, stop, tuple(hooks)).to_the_end(train_file, eval_file)
 
 
 def resolved(config: RunConfig, task: Task) -> RunConfig:
@@ -88,6 +90,7 @@ class _Run:
     folder: RunFolder
     session: Session
     stop: StopRequest
+    hooks: tuple[Hook, ...]
 
     def to_the_end(self, train_file: Path, eval_file: Path | None) -> RunResult:
         """Load, train, conclude."""
@@ -160,6 +163,8 @@ class _Run:
             recorder=recorder,
             distributed=workers,
         )
+        for hook in self.hooks:
+            trainer.add_hook(hook.function, every=hook.every)
         if workers.is_main:
             store.clean()
         workers.barrier()

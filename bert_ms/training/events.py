@@ -82,4 +82,4 @@ class Hook:
     """A function of the user's that is called after every n-th optimiser step."""
 
     function: Callable[[StepReport], None]
-    every: int
+    every: int = 1

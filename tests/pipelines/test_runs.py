@@ -148,8 +148,10 @@ class Command:
 
 def test_a_run_leaves_its_folder_and_is_not_done_again(source, tmp_path, graph_mode, caplog):
     config = with_evaluation(config_for(source, tmp_path, epochs=2.0), evaluate_before=True)
-    result = runs.train(config)
+    seen: list[int] = []
+    result = runs.train(config, hooks=[runs.Hook(lambda report: seen.append(report.step), every=2)])
     assert (result.status, result.steps, result.exit_status) == ("finished", 6, 0)
+    assert seen == [2, 4, 6]
     assert result.scores["total"] == 24 and result.before["total"] == 24
     left = {path.name for path in result.folder.iterdir()}
     assert left >= {
