@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,12 @@ from typing import Any
 
 from bert_ms.errors import DependencyError, DeviceError
 
+logger = logging.getLogger(__name__)
+
 DEVICES = {"cpu": "CPU", "gpu": "GPU", "ascend": "Ascend"}
 SUPPORTED_MINDSPORE = ("2.10",)
+
+_THREADS: list[int] = []  # what MindSpore of this process was told, once it was
 
 
 def require(module: str, *, extra: str | None = None, purpose: str) -> ModuleType:
@@ -32,8 +37,8 @@ def require(module: str, *, extra: str | None = None, purpose: str) -> ModuleTyp
         return importlib.import_module(module)
     except ImportError as error:
         package = module.split(".")[0]
-        how = f"pip install 'bert-ms[{extra}]'" if extra else f"pip install {package}"
-        text = f"{package} is needed to {purpose}, but cannot be imported ({error}). Run: {how}"
+        whole = f" (it is in this package's extra [{extra}])" if extra else ""
+        text = f"{package} is needed to {purpose}, but cannot be imported ({error}). Run: pip install {package}{whole}"
         raise DependencyError(text) from None
 
 
@@ -75,9 +80,18 @@ def use_device(device: str = "auto", *, graph_mode: bool = True, threads: int | 
     _set_device(ms, DEVICES[chosen])
     ms.set_context(mode=ms.GRAPH_MODE if graph_mode else ms.PYNATIVE_MODE)
     if threads is not None and chosen == "cpu":
+        _set_threads(ms, threads)
+    return chosen
+
+
+def _set_threads(ms: Any, threads: int) -> None:
+    """Say how many threads an operator has; MindSpore hears it once a process, so that a second run keeps the first's."""
+    if _THREADS and threads not in _THREADS:
+        logger.warning("this process already runs with threads=%d: %d takes a new process.", _THREADS[0], threads)
+    if not _THREADS:
         ms.set_cpu_affinity(False)
         ms.device_context.cpu.op_tuning.threads_num(threads)
-    return chosen
+        _THREADS.append(threads)
 
 
 def _set_device(ms: Any, target: str) -> None:

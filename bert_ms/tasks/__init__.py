@@ -27,6 +27,8 @@ class Task:
         labels: columns that the loss takes, in order; empty where there is no loss.
         work: class of the task's `Work`; None where there is nothing to train or to score.
         metric: the score that decides which checkpoint is best.
+        metrics: all scores that may decide, some of them on certain data only.
+        segments: kinds of tokens that an input tells apart: 2 for pairs of texts.
         unused: patterns of parameters that the head leaves unused and training therefore leaves alone.
     """
 
@@ -38,6 +40,8 @@ class Task:
     labels: tuple[str, ...] = ()
     work: str | None = None
     metric: str | None = None
+    metrics: tuple[str, ...] = ()
+    segments: int = 1
     unused: tuple[str, ...] = ()
 
     def load(self, what: str) -> Any:
@@ -69,6 +73,8 @@ _ROWS = (
         labels=(START_POSITIONS, END_POSITIONS),
         work="bert_ms.tasks.question_answering:QuestionAnsweringWork",
         metric="f1",
+        metrics=("f1", "exact_match", "HasAns_f1", "HasAns_exact", "NoAns_f1", "NoAns_exact", "best_f1", "best_exact"),
+        segments=2,
         unused=("*pooler.*",),
     ),
 )
