@@ -11,6 +11,7 @@ from pathlib import Path
 from bert_ms import compat
 from bert_ms.errors import BertMsError, ConfigError, DeviceError, unknown
 from bert_ms.kernels import build
+from bert_ms.kernels.pages import drop_library_pages
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def library() -> Path:
         _LOADED[path] = ctypes.CDLL(str(path))
         _LOADED[path].bert_matrix_unit.restype = ctypes.c_char_p
         _LOADED[path].bert_set_threads(_default_threads())
+        drop_library_pages()
     return path
 
 

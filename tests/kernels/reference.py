@@ -1,0 +1,79 @@
+"""The operators in numpy float64, written independently of the package."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from bert_ms.kernels.derived_mask import keep_mask
+
+SEED, STEP = 5, 11
+MINIMUM = float(np.finfo(np.float32).min)
+
+_erf = np.vectorize(math.erf, otypes=[float])
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+ACTIVATIONS: dict[str, Any] = {
+    "identity": lambda x: x,
+    "gelu": lambda x: x * 0.5 * (1 + _erf(x / math.sqrt(2))),
+    "gelu_tanh": lambda x: x * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "fast_gelu": lambda x: x * _sigmoid(1.702 * x),
+    "relu": lambda x: np.maximum(x, 0),
+    "silu": lambda x: x * _sigmoid(x),
+    "tanh": np.tanh,
+    "sigmoid": _sigmoid,
+    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+}
+
+
+def linear(name: str, x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return ACTIVATIONS[name](x @ w.T + b)
+
+
+def query_key_value(x: np.ndarray, *weights: np.ndarray) -> np.ndarray:
+    return np.concatenate([linear("identity", x, *weights[i : i + 2]) for i in (0, 2, 4)], -1)
+
+
+def feed_forward(name: str, x: np.ndarray, *weights: np.ndarray) -> np.ndarray:
+    return linear("identity", linear(name, x, *weights[:2]), *weights[2:])
+
+
+def layer_norm(eps: float, x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps) * w + b
+
+
+def dropout(p: float, site: int, x: np.ndarray) -> np.ndarray:
+    return np.where(keep_mask(SEED, STEP, site, x.size, p).reshape(x.shape), x / (1 - p), 0) if p else x
+
+
+def attention(
+    heads: int, p: float, site: int, q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray
+) -> np.ndarray:
+    def split(x: np.ndarray) -> np.ndarray:
+        return x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+
+    scores = split(q) @ split(k).transpose(0, 1, 3, 2) / math.sqrt(q.shape[-1] // heads)
+    # A masked score is the minimum itself, as it is in float32, where any score vanishes beside it.
+    scores = np.where(mask[:, None, None] == 0, MINIMUM, scores)
+    probs = np.exp(scores - scores.max(-1, keepdims=True))
+    probs = dropout(p, site, probs / probs.sum(-1, keepdims=True))
+    return (probs @ split(v)).transpose(0, 2, 1, 3).reshape(q.shape)
+
+
+def slopes(function: Any, inputs: list[np.ndarray], upstream: np.ndarray, seed: int) -> list[tuple[float, np.ndarray]]:
+    """For each input a random direction and the derivative of sum(function * upstream) along it, by differences."""
+    rng, found = np.random.default_rng(seed), []
+    for i, x in enumerate(inputs):
+        direction, h = rng.normal(size=x.shape), 1e-6
+        ends = [
+            (function(*inputs[:i], x + sign * h * direction, *inputs[i + 1 :]) * upstream).sum() for sign in (1, -1)
+        ]
+        found.append(((ends[0] - ends[1]) / (2 * h), direction))
+    return found
