@@ -85,7 +85,7 @@ def use_device(device: str = "auto", *, graph_mode: bool = True, threads: int | 
 
 
 def _set_threads(ms: Any, threads: int) -> None:
-    """Say how many threads an operator has; MindSpore hears it once a process, so that a second run keeps the first's."""
+    """Say how many threads an operator has; MindSpore takes it once a process: a second run keeps the first's."""
     if _THREADS and threads not in _THREADS:
         logger.warning("this process already runs with threads=%d: %d takes a new process.", _THREADS[0], threads)
     if not _THREADS:

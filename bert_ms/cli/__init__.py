@@ -10,6 +10,7 @@ from bert_ms.cli.parser import parse
 from bert_ms.errors import BertMsError, ConfigError
 
 MAX_ERROR_LINES = 40
+MAX_ERROR_COLUMNS = 1000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(text: str) -> None:
-    lines = text.splitlines()
+    lines = [line if len(line) <= MAX_ERROR_COLUMNS else f"{line[:MAX_ERROR_COLUMNS]}..." for line in text.splitlines()]
     if len(lines) > MAX_ERROR_LINES:
         lines = [*lines[:MAX_ERROR_LINES], f"... and {len(lines) - MAX_ERROR_LINES} more lines (--debug shows all)"]
     print("bert-ms: error: " + "\n".join(lines), file=sys.stderr)

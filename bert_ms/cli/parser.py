@@ -122,7 +122,7 @@ def _count(text: str) -> int:
 
 def _add_dry_run(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--dry-run", action="store_true", help="one train and one evaluation step, and the memory that a run needs"
+        "--dry-run", action="store_true", help="one step of each kind that the command has, and the memory it needs"
     )
 
 

@@ -14,6 +14,7 @@ from bert_ms.training import launch as launching
 
 if TYPE_CHECKING:
     from bert_ms.pipelines.runs import DryRun, RunResult
+    from bert_ms.tasks.work import Purpose
 
 
 def prepare(arguments: argparse.Namespace) -> int:
@@ -49,16 +50,17 @@ def predict(arguments: argparse.Namespace) -> int:
     return _run(arguments, config, "predict")
 
 
-def _run(arguments: argparse.Namespace, config: RunConfig, what: str, **options: Any) -> int:
+def _run(arguments: argparse.Namespace, config: RunConfig, what: Purpose, **options: Any) -> int:
     """Do it here; or, with several devices, in as many workers, whose exit code is passed on."""
+    from bert_ms.pipelines import runs
+
     if not arguments.dry_run and launching.is_needed(arguments.devices, device=config.device):
+        runs.check(config, what)
         command = [sys.executable, "-m", "bert_ms.cli", *arguments.argv]
         logs = Path(config.output_dir).expanduser() / "logs"
         return launching.launch(command, workers=arguments.devices, log_dir=logs, device=config.device)
-    from bert_ms.pipelines import runs  # imports MindSpore: not before all else is known to be right
-
     if arguments.dry_run:
-        return _show_dry_run(runs.dry_run(config))
+        return _show_dry_run(runs.dry_run(config, purpose=what))
     return _show(getattr(runs, what)(config, **options))
 
 
@@ -97,12 +99,15 @@ def _show(result: RunResult) -> int:
 
 def _show_dry_run(found: DryRun) -> int:
     rows, tokens = found.batch
-    print(f"runs on {found.device}: {found.parameters:,} parameters, {rows} x {tokens} tokens, loss {found.loss:.3f}")
-    print(f"  train step        {found.step_seconds:.3g} s, the first {found.compile_seconds:.3g} s with compiling")
+    loss = "" if found.loss is None else f", loss {found.loss:.3f}"
+    print(f"runs on {found.device}: {found.parameters:,} parameters, {rows} x {tokens} tokens{loss}")
+    if found.step_seconds is not None:
+        print(f"  train step        {found.step_seconds:.3g} s, the first {found.compile_seconds:.3g} s with compiling")
     if found.evaluation_seconds is not None:
         print(f"  evaluation step   {found.evaluation_seconds:.3g} s")
-    parts = ", ".join(f"{name} {size:,.0f}" for name, size in found.megabytes.items() if name != "total")
-    print(f"  memory, estimated {found.megabytes['total']:,.0f} MB ({parts})")
+    if found.megabytes:
+        parts = ", ".join(f"{name} {size:,.0f}" for name, size in found.megabytes.items() if name != "total")
+        print(f"  memory, estimated {found.megabytes['total']:,.0f} MB ({parts})")
     if found.peak_megabytes is not None:
         print(f"  memory, measured  {found.peak_megabytes:,.0f} MB at most, MindSpore itself included")
     print("nothing was written")

@@ -40,10 +40,13 @@ def find_config(name_or_path: str | os.PathLike[str]) -> Path:
         return named[text]
     if path.is_dir():
         raise ConfigError(f"{text} is a directory: expected a YAML file, for example {path / 'resolved_config.yaml'}.")
-    if path.suffix in (".yaml", ".yml"):
+    if path.exists():
+        raise ConfigError(f"{text} is no regular file but a device or a pipe: expected a YAML file.")
+    if path.suffix in (".yaml", ".yml", ".json") or len(path.parts) > 1:
         hint = f" One of that name ships with the package: -c {path.stem}." if path.stem in named else ""
-        raise ConfigError(f"there is no file {text}.{hint}")
-    raise ConfigError(unknown("configuration", text, named))
+        broken = ", only a link that leads nowhere" if path.is_symlink() else ""
+        raise ConfigError(f"there is no file {shown(text)[1:-1]}{broken}.{hint}")
+    raise ConfigError(unknown("configuration", shown(text)[1:-1], named))
 
 
 def resolve_config(name_or_path: str | os.PathLike[str] | None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -67,8 +70,10 @@ def resolve_config(name_or_path: str | os.PathLike[str] | None, overrides: Seque
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path.stat().st_size:,} bytes long: expected at most {MAX_BYTES:,}.", source=str(path))
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", source=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"is not UTF-8 at byte {error.start}: save it as UTF-8.", source=str(path)) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror or error}.", source=str(path)) from None
     return parse_config(text, source=str(path), overrides=overrides)
 
 

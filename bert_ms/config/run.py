@@ -77,6 +77,8 @@ class DataConfig(_Section):
             does (tokens between two window starts).
         max_query_length: a longer question is cut to this many tokens; None does not cut.
         with_negatives: questions without an answer (SQuAD v2.0); None finds out from the data.
+        on_bad_answer: to train on: an answer that does not stand where the file says is an "error"; "fix" takes the
+            nearest place where it stands, "drop" leaves it out. Both leave out questions that no answer is left of.
         buckets: lengths that batches are padded to; empty takes multiples of 32 up to max_length.
         storage: "memory" keeps features in memory, "mindrecord" in files, "auto" decides by size.
         cache_dir: of prepared features; None takes the user's cache directory.
@@ -93,6 +95,7 @@ class DataConfig(_Section):
     windows: Literal["overlap", "step"] = "overlap"
     max_query_length: int | None = 64
     with_negatives: bool | None = None
+    on_bad_answer: Literal["error", "fix", "drop"] = "error"
     buckets: tuple[int, ...] = ()
     storage: Literal["auto", "memory", "mindrecord"] = "auto"
     cache_dir: str | None = None
@@ -241,9 +244,10 @@ class TrainingConfig(_Section):
     tensorboard: bool = True
 
     def problems(self) -> Iterator[str]:
-        if not self.epochs > 0:
-            yield f"epochs is {self.epochs}: expected more than 0."
-        yield from self._at_least(1, "max_steps", "batch_size", "accumulate", "eval_every", "save_every")
+        if not 0 < self.epochs <= 1e6:
+            yield f"epochs is {self.epochs}: expected more than 0{' and at most a million' if self.epochs > 0 else ''}."
+        yield from self._in_range(1, 2**31 - 1, "max_steps")
+        yield from self._at_least(1, "batch_size", "accumulate", "eval_every", "save_every")
         yield from self._at_least(1, "keep_last", "patience", "log_every")
 
 
@@ -297,7 +301,11 @@ class RunConfig(_Section):
 
     def problems(self) -> Iterator[str]:
         yield from self._in_range(0, 2**31 - 1, "seed")
-        yield from self._at_least(1, "threads")
+        yield from self._in_range(1, 1024, "threads")
+        if len(self.output_dir) > 1000:
+            yield f"output_dir is {self.output_dir[:40]}..., {len(self.output_dir):,} characters: expected a path."
+        if not self.output_dir.strip():
+            yield "output_dir is empty: expected a directory, for example runs/squad."
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for YAML."""

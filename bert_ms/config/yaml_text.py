@@ -89,7 +89,8 @@ def _composed(text: str) -> tuple[_Loader, yaml.Node | None]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigError(f"{where}this is not YAML: {error.problem or error.context}.") from None
+        star = " A text that begins with * stands in quotes." if error.context == "while scanning an alias" else ""
+        raise ConfigError(f"{where}this is not YAML: {error.problem or error.context}.{star}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"this is not YAML: {error}") from None
 

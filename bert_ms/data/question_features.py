@@ -73,7 +73,7 @@ def featurize(
 
     Raises:
         DataError: arguments that make no sense, a question that leaves no room for its passage, or with labels an
-            example that has no answer to learn.
+            example that has no answer to learn, or none whose answer any window holds.
 
     Source: windows "overlap" and its labels are those of run_qa.py in huggingface/transformers (which puts an answer
     that starts in the last token of a window at the end of the padding; here it is put where it is); "step" those of
@@ -97,6 +97,7 @@ def featurize(
     features = _assemble(rows, questions, passages, passage_of, tokenizer)
     if spans is not None:
         features = dataclasses.replace(features, labels=_labels(rows, spans))
+        _check_learnable(examples, features, max_length)
     if keep_offsets or (keep_offsets is None and not with_labels):
         features = _with_places(features, rows, passages, passage_of)
     meta = {
@@ -210,6 +211,16 @@ def _check_room(
             f"{max(int(room[i]), 0)} for its passage of {available[i]} tokens, and windows cannot move on with stride "
             f"{stride} ({len(stuck)} such questions). Raise max_length, lower stride, or set max_query_length (64 is "
             f"usual)."
+        )
+
+
+def _check_learnable(examples: Sequence[QuestionExample], features: Features, max_length: int) -> None:
+    answered = sum(bool(example.answers) for example in examples)
+    if answered and not features.labels[END_POSITIONS].any():
+        raise DataError(
+            f"none of the {answered:,} answers lies whole in a window of max_length {max_length} tokens, so that there "
+            f"is nothing to learn but silence: raise data.max_length, lower data.max_query_length, or look at the "
+            f"answers."
         )
 
 

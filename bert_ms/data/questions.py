@@ -41,7 +41,7 @@ def prepare(
         path,
         with_negatives=config.with_negatives,
         limit=config.max_train_examples if is_training else config.max_eval_examples,
-        on_bad_answer="error" if is_training else "keep",
+        on_bad_answer=config.on_bad_answer if is_training else "keep",
     )
 
     def build() -> Features:
@@ -65,6 +65,7 @@ def prepare(
         version=question_features.VERSION,
         is_training=is_training,
         with_negatives=config.with_negatives,
+        on_bad_answer=config.on_bad_answer,
         examples=len(data.examples),
         max_length=config.max_length,
         stride=config.stride,

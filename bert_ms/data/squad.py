@@ -94,6 +94,8 @@ def read_json(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> Any:
     if path.is_dir():
         inside = sorted(p.name for p in path.glob("*.json"))
         raise DataError(f"{path} is a directory, expected a JSON file{f': one of {inside[:5]}?' if inside else '.'}")
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is no regular file but a device or a pipe: copy its content into a file.")
     try:
         size = path.stat().st_size
         if size > max_bytes:
@@ -102,7 +104,10 @@ def read_json(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> Any:
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8: {error.reason} at byte {error.start}. Convert it to UTF-8.") from None
+        guess = " (it looks like UTF-16)" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        raise DataError(
+            f"{path} is not UTF-8{guess}: {error.reason} at byte {error.start}. Convert it to UTF-8."
+        ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     if not content.strip():
@@ -116,8 +121,8 @@ def read_json(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> Any:
         ) from None
     except RecursionError:
         raise DataError(f"{path} cannot be read: its JSON is nested too deeply.") from None
-    except ValueError as error:  # a number of thousands of digits
-        raise DataError(f"{path} cannot be read: {error}.") from None
+    except ValueError:  # Python refuses them
+        raise DataError(f"{path} cannot be read: it holds a number of thousands of digits.") from None
 
 
 class _File:
@@ -155,9 +160,14 @@ class _File:
             return
         shown = "\n".join(f"  - {line}" for line in self.bad[:3])
         more = f"\n  and {len(self.bad) - 3} more" if len(self.bad) > 3 else ""
-        text = f"{self.path}: {len(self.bad)} questions or answers cannot be used as they are:\n{shown}{more}"
+        many = len(self.bad) > 1
+        what = "questions or answers cannot be used as they are" if many else "question cannot be used as it is"
+        text = f"{self.path}: {len(self.bad)} {what}:\n{shown}{more}"
         if self.on_bad_answer == "error":
-            raise DataError(f"{text}\nCorrect the file, or pass on_bad_answer='fix' (nearest place) or 'drop'.")
+            raise DataError(
+                f"{text}\nCorrect the file, or say data.on_bad_answer=fix (takes the nearest place where the answer "
+                f"stands, and leaves out what cannot be mended) or drop (leaves all of them out)."
+            )
         logger.warning("%s\nTreated by on_bad_answer=%r.", text, self.on_bad_answer)
 
     def _example(self, question: Any, context: str, title: str, where: str) -> QuestionExample | None:

@@ -81,6 +81,8 @@ def _load(source: Any, what: str) -> tuple[Mapping[str, Any], str]:
     """The JSON object of a file, or an object as it is; with a name for messages."""
     if isinstance(source, str | Path):
         path, name = Path(source), str(source)
+        if path.exists() and not path.is_file():
+            raise DataError(f"{what} {name} is {'a directory' if path.is_dir() else 'no regular file'}: expected JSON.")
         try:
             content = json.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:

@@ -6,15 +6,20 @@ import dataclasses
 import logging
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from bert_ms import tasks
 from bert_ms.config import RunConfig
 from bert_ms.data.loader import Batches, EvaluationBatches
-from bert_ms.errors import ConfigError
-from bert_ms.pipelines.loading import data_file, load_network, load_tokenizer
+from bert_ms.pipelines.loading import data_file, load_network, needed_file, open_model
 from bert_ms.records import INPUT_NAMES
+from bert_ms.tasks import Task
+from bert_ms.tasks.work import Prepared, Purpose, Work
 from bert_ms.training import memory
+from bert_ms.training.folder import RunFolder
 from bert_ms.training.session import start
 
 logger = logging.getLogger(__name__)
@@ -22,54 +27,72 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class DryRun:
-    """What a dry run found.
+    """What a dry run found. What is of training is None where only evaluation or prediction was tried.
 
     Attributes:
         device: that it ran on.
-        batch: rows and tokens of the longest training batch.
+        batch: rows and tokens of the longest batch: of training, else of evaluation.
         loss: of the one training step, whose weights are thrown away.
         compile_seconds: of the first training step, most of it spent compiling.
         step_seconds: of the second.
         evaluation_seconds: of the second evaluation step; None where there is no evaluation file.
         parameters: numbers in the network.
-        megabytes: estimated, by what it is for; activations are a rough guess.
+        megabytes: estimated for training, by what it is for; activations are a rough guess.
         peak_megabytes: measured for this process, MindSpore itself included; None where the system does not tell.
     """
 
     device: str
     batch: tuple[int, int]
-    loss: float
-    compile_seconds: float
-    step_seconds: float
-    evaluation_seconds: float | None
+    loss: float | None = None
+    compile_seconds: float | None = None
+    step_seconds: float | None = None
+    evaluation_seconds: float | None = None
     parameters: int
-    megabytes: dict[str, float]
-    peak_megabytes: float | None
+    megabytes: Mapping[str, float] = field(default_factory=dict)
+    peak_megabytes: float | None = None
 
 
-def dry_run(config: RunConfig) -> DryRun:
-    """Train and evaluate one step on a few examples, padded to `data.max_length`; nothing is written.
+def dry_run(config: RunConfig, *, purpose: Purpose = "train") -> DryRun:
+    """Run one step on a few examples, padded to `data.max_length`; nothing is written.
+
+    Args:
+        config: of the run.
+        purpose: "train" takes a train step and, if there is `data.eval_file`, an evaluation step; "evaluate" and
+            "predict" one evaluation step on their own file.
 
     Raises:
-        ConfigError: a value cannot be used, as in `runs.train`.
+        ConfigError: a value cannot be used, as in `runs.train`, `runs.evaluate` and `runs.predict`.
     """
+    task = tasks.get(config.task)
+    train_file = needed_file(config, "train_file", "train") if purpose == "train" else None
+    if purpose == "train":
+        eval_file = data_file(config, "eval_file")
+    else:
+        eval_file = needed_file(config, f"{purpose}_file".replace("evaluate", "eval"), purpose)
+    RunFolder(Path(config.output_dir).expanduser()).check_place()
+    config = _small(config)
+    opened = open_model(config)
+    session = start(config)
+    work = task.load("work")(config, opened.tokenizer)
+    training = None if train_file is None else work.prepare(train_file, "train")
+    network = load_network(config, opened)
+    found: dict[str, Any] = {"device": session.device, "parameters": sum(p.size for p in network.get_parameters())}
+    if training is not None:
+        found |= _train_steps(config, task, network, training)
+    if eval_file is not None:
+        prepared = work.prepare(eval_file, "predict" if purpose == "predict" else "evaluate")
+        found["evaluation_seconds"] = _evaluation_step(config, task, work, network, prepared)
+        found.setdefault("batch", (config.evaluation.batch_size, config.data.max_length))
+    return DryRun(**found, peak_megabytes=_peak())
+
+
+def _train_steps(config: RunConfig, task: Task, network: Any, prepared: Prepared) -> dict[str, Any]:
+    """What two train steps take, by names of `DryRun`."""
     from bert_ms.model.losses import WithLoss
-    from bert_ms.training.evaluation import outputs_of
     from bert_ms.training.updater import Updater
 
-    task = tasks.get(config.task)
-    train_file, eval_file = data_file(config, "train_file"), data_file(config, "eval_file")
-    if train_file is None:
-        raise ConfigError("data.train_file is not given: name the file to train on, or `sample`.")
-    config = _small(config)
-    session = start(config)
-    tokenizer = load_tokenizer(config.model)
-    work = task.load("work")(config, tokenizer)
-    network = load_network(config)
-    tokenizer.check_against(network.config.vocab_size)
     length, training = config.data.max_length, config.training
-    rows = work.prepare(train_file, "train").rows
-    batches = Batches(rows, batch_size=training.batch_size, seed=config.seed, buckets=(length,)).starting_at(0)
+    batches = Batches(prepared.rows, batch_size=training.batch_size, seed=config.seed, buckets=(length,)).starting_at(0)
     columns = (*INPUT_NAMES, *task.labels)
     updater = Updater(WithLoss(network), config, total_steps=1000, unused=task.unused)
     seconds = []
@@ -79,14 +102,6 @@ def dry_run(config: RunConfig) -> DryRun:
         micro_batches = [[batch[column] for column in columns] for batch in taken]
         update = updater.update(step, micro_batches)
         seconds.append(time.perf_counter() - began)
-    evaluation_seconds = None
-    if eval_file is not None:
-        prepared = work.prepare(eval_file, "evaluate")
-        few = EvaluationBatches(prepared.features, batch_size=config.evaluation.batch_size, buckets=(length,))
-        for _ in range(2):
-            began = time.perf_counter()
-            work.decode(prepared, outputs_of(network, few, prepared.features.row_splits, task))
-            evaluation_seconds = (time.perf_counter() - began) / len(few)
     learning = updater.optimizer.parameters
     estimate = memory.estimate(
         network.config,
@@ -98,17 +113,27 @@ def dry_run(config: RunConfig) -> DryRun:
         dtype=config.precision.dtype,
         accumulate=training.accumulate,
     )
-    return DryRun(
-        device=session.device,
-        batch=(training.batch_size, length),
-        loss=update.loss,
-        compile_seconds=round(seconds[0], 2),
-        step_seconds=round(seconds[1], 3),
-        evaluation_seconds=None if evaluation_seconds is None else round(evaluation_seconds, 3),
-        parameters=sum(p.size for p in updater.parameters.values()),
-        megabytes={n: round(v, 1) for n, v in (dataclasses.asdict(estimate) | {"total": estimate.total}).items()},
-        peak_megabytes=_peak(),
-    )
+    megabytes = dataclasses.asdict(estimate) | {"total": estimate.total}
+    return {
+        "batch": (training.batch_size, length),
+        "loss": update.loss,
+        "compile_seconds": round(seconds[0], 2),
+        "step_seconds": round(seconds[1], 3),
+        "megabytes": {name: round(value, 1) for name, value in megabytes.items()},
+    }
+
+
+def _evaluation_step(config: RunConfig, task: Task, work: Work, network: Any, prepared: Prepared) -> float:
+    """Seconds of an evaluation step, compiling left out."""
+    from bert_ms.training.evaluation import outputs_of
+
+    length = config.data.max_length
+    few = EvaluationBatches(prepared.features, batch_size=config.evaluation.batch_size, buckets=(length,))
+    for _ in range(2):
+        began = time.perf_counter()
+        work.decode(prepared, outputs_of(network, few, prepared.features.row_splits, task))
+        seconds = (time.perf_counter() - began) / len(few)
+    return round(seconds, 3)
 
 
 def _small(config: RunConfig) -> RunConfig:

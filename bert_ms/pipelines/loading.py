@@ -11,6 +11,7 @@ from bert_ms import checkpoint, tasks
 from bert_ms.config import ModelConfig, RunConfig
 from bert_ms.errors import ConfigError
 from bert_ms.hub import catalogue
+from bert_ms.tasks.work import Purpose
 from bert_ms.tokenization import Tokenizer
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 SAMPLE = "sample"
+_VERBS: dict[Purpose, str] = {"train": "train on", "evaluate": "score", "predict": "answer"}
 _SAMPLE_FILES = {"train_file": "squad_train.json", "eval_file": "squad_dev.json", "predict_file": "squad_dev.json"}
 
 
@@ -115,3 +117,15 @@ def data_file(config: RunConfig, key: str) -> Path | None:
         raise ConfigError(f"data.{key} is {given}, which is no regular file: it is read more than once, so copy it.")
     broken = " (it is a link that leads nowhere)" if path.is_symlink() else ""
     raise ConfigError(f"data.{key} is {given}: there is no such file{broken}. `{SAMPLE}` is the packaged sample.")
+
+
+def needed_file(config: RunConfig, key: str, purpose: Purpose) -> Path:
+    """As `data_file`, for a file that has to be given.
+
+    Raises:
+        ConfigError: none is named, or there is no such file.
+    """
+    path = data_file(config, key)
+    if path is None:
+        raise ConfigError(f"data.{key} is not given: name the file to {_VERBS[purpose]}, or `{SAMPLE}`: {key}=FILE.")
+    return path

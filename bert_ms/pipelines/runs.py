@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bert_ms import tasks
 from bert_ms.config import RunConfig
 from bert_ms.errors import ConfigError
 from bert_ms.pipelines.dry_run import DryRun, dry_run
-from bert_ms.pipelines.loading import data_file, load_tokenizer
+from bert_ms.pipelines.loading import data_file, load_tokenizer, needed_file, open_model
 from bert_ms.pipelines.results import RunResult
 from bert_ms.pipelines.scoring import evaluate, predict
-from bert_ms.pipelines.training_run import train
+from bert_ms.pipelines.training_run import resolved, train
 from bert_ms.tasks.work import Purpose
 from bert_ms.training.events import Hook, StepReport
+from bert_ms.training.folder import RunFolder
 
-__all__ = ["DryRun", "Hook", "RunResult", "StepReport", "dry_run", "evaluate", "predict", "prepare", "train"]
+_FILES: dict[Purpose, str] = {"train": "train_file", "evaluate": "eval_file", "predict": "predict_file"}
+
+__all__ = ["DryRun", "Hook", "RunResult", "StepReport", "check", "dry_run", "evaluate", "predict", "prepare", "train"]
+
+
+def check(config: RunConfig, purpose: Purpose) -> None:
+    """Refuse what can be seen to be wrong without MindSpore, so that no workers are launched for it.
+
+    Raises:
+        ConfigError: a value, file or folder that cannot be used.
+        CheckpointError: weights that cannot be read.
+        TokenizerError: a vocabulary that cannot be used, or is another model's.
+    """
+    resolved(config, tasks.get(config.task))
+    needed_file(config, _FILES[purpose], purpose)
+    if purpose == "train":
+        data_file(config, "eval_file")
+    RunFolder(Path(config.output_dir).expanduser()).check_place()
+    open_model(config)
 
 
 def prepare(config: RunConfig) -> dict[str, dict[str, int]]:
@@ -23,9 +44,8 @@ def prepare(config: RunConfig) -> dict[str, dict[str, int]]:
         For each file its examples, rows, and tokens of the longest row.
     """
     work = tasks.get(config.task).load("work")(config, load_tokenizer(config.model))
-    purposes: dict[str, Purpose] = {"train_file": "train", "eval_file": "evaluate", "predict_file": "predict"}
     found = {}
-    for key, purpose in purposes.items():
+    for purpose, key in _FILES.items():
         file = data_file(config, key)
         if file is not None:
             prepared = work.prepare(file, purpose)

@@ -8,13 +8,12 @@ from pathlib import Path
 
 from bert_ms import tasks
 from bert_ms.config import RunConfig
-from bert_ms.errors import ConfigError
 from bert_ms.pipelines.conclusion import write_scores
 from bert_ms.pipelines.evaluator import Evaluator, rounded
-from bert_ms.pipelines.loading import data_file, load_network, load_tokenizer
+from bert_ms.pipelines.loading import load_network, needed_file, open_model
 from bert_ms.pipelines.results import TERMINATED, RunResult
 from bert_ms.tasks.work import Purpose
-from bert_ms.training.folder import CONFIG
+from bert_ms.training.folder import CONFIG, RunFolder
 from bert_ms.training.recorder import Recorder
 from bert_ms.training.session import start
 from bert_ms.training.signals import stop_on_signals
@@ -35,18 +34,17 @@ def predict(config: RunConfig) -> RunResult:
 
 def _run_network(config: RunConfig, key: str, purpose: Purpose) -> RunResult:
     task = tasks.get(config.task)
-    file = data_file(config, key)
-    if file is None:
-        raise ConfigError(f"data.{key} is not given: name the file to {purpose}.")
+    file = needed_file(config, key, purpose)
     folder = _beside_runs(Path(config.output_dir).expanduser(), purpose)
+    RunFolder(folder).check_place()
+    opened = open_model(config)
     began = time.monotonic()
     with stop_on_signals() as stop:
         session = start(config)
-        tokenizer = load_tokenizer(config.model)
-        work = task.load("work")(config, tokenizer)
-        network = load_network(config)
-        tokenizer.check_against(network.config.vocab_size)
+        work = task.load("work")(config, opened.tokenizer)
         prepared = work.prepare(file, purpose)
+        network = load_network(config, opened)
+        del opened  # it maps the file of the weights
         evaluator = Evaluator(network, task, work, prepared, config, distributed=session.distributed, stop=stop)
         is_main = session.distributed.is_main
         with Recorder(is_shown=is_main) as recorder:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from logging.handlers import MemoryHandler
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bert_ms import tasks
 from bert_ms.config import RunConfig
 from bert_ms.data.loader import Batches
-from bert_ms.errors import ConfigError, TrainingError
+from bert_ms.errors import ConfigError, TrainingError, unknown
 from bert_ms.pipelines.conclusion import Concluded, conclude
 from bert_ms.pipelines.evaluator import Evaluator
-from bert_ms.pipelines.loading import data_file, load_network, load_tokenizer
+from bert_ms.pipelines.loading import OpenedModel, data_file, load_network, needed_file, open_model
 from bert_ms.pipelines.results import ALREADY, TERMINATED, RunResult
 from bert_ms.records import INPUT_NAMES
 from bert_ms.tasks import Task
 from bert_ms.tasks.work import Prepared
+from bert_ms.tokenization import Tokenizer
 from bert_ms.training.agenda import Agenda
 from bert_ms.training.distributed import Distributed
 from bert_ms.training.events import Hook
@@ -33,6 +35,9 @@ from bert_ms.training.session import Session, start
 from bert_ms.training.signals import StopRequest, stop_on_signals
 from bert_ms.training.state import CheckpointStore, ResumePoint
 from bert_ms.training.trainer import INTERRUPTED, Interrupted, Outcome, Trainer, best_weights
+
+if TYPE_CHECKING:  # it imports MindSpore
+    from bert_ms.training.updater import Updater
 
 logger = logging.getLogger(__name__)
 
@@ -53,32 +58,60 @@ def train(config: RunConfig, *, resume: bool = True, hooks: Sequence[Hook] = ())
     """
     task = tasks.get(config.task)
     config = resolved(config, task)
-    train_file, eval_file = data_file(config, "train_file"), data_file(config, "eval_file")
-    if train_file is None:
-        raise ConfigError("data.train_file is not given: name the file to train on, or `sample`.")
+    train_file, eval_file = needed_file(config, "train_file", "train"), data_file(config, "eval_file")
     folder = RunFolder(Path(config.output_dir).expanduser())
+    folder.check_place()
     if resume:
         folder.check(config)
         if (found := folder.result()) is not None:
             logger.info("%s holds this run, finished: nothing is left to do (--fresh starts it over)", folder.path)
             return _result(folder, {**found, "status": ALREADY})
+    opened = open_model(config)
     with stop_on_signals() as stop, ExitStack() as stack:
+        write_log = stack.enter_context(_log_file())
         session = start(config)
-        if session.distributed.is_main:
+        is_main = session.distributed.is_main
+        has_lock = is_main and folder.path.exists()  # another run may be in it: find out before anything long is done
+        if has_lock:
             stack.enter_context(run_lock(folder.path))
+        run = _Run(config, task, folder, session, stop, tuple(hooks))
+        loaded = run.load(opened, train_file, eval_file)
+        del opened  # it maps the file of the weights
+        if is_main:  # only now that what was given is known to be good: its correction must find the folder free
+            if not has_lock:
+                stack.enter_context(run_lock(folder.path))
             if not resume:
                 folder.clear()
             folder.check(config)
             folder.claim(config)
-            stack.enter_context(_log_file(folder.path / LOG))
-        return _Run(config, task, folder, session, stop, tuple(hooks)).to_the_end(train_file, eval_file)
+            write_log(folder.path / LOG)
+        return run.to_the_end(loaded)
 
 
 def resolved(config: RunConfig, task: Task) -> RunConfig:
-    """The configuration with what the task decides filled in."""
-    if config.training.metric is not None:
+    """The configuration with what the task decides filled in.
+
+    Raises:
+        ConfigError: the task has no score of the name that training.metric gives.
+    """
+    metric = config.training.metric
+    if metric is not None and task.metrics and metric not in task.metrics:
+        raise ConfigError(unknown("training.metric", metric, task.metrics))
+    if metric is not None:
         return config
     return dataclasses.replace(config, training=dataclasses.replace(config.training, metric=task.metric))
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """All that a run is made of, in memory."""
+
+    tokenizer: Tokenizer
+    training: Prepared
+    batches: Batches
+    evaluator: Evaluator | None
+    network: Any
+    updater: Updater
 
 
 @dataclass(frozen=True)
@@ -92,53 +125,15 @@ class _Run:
     stop: StopRequest
     hooks: tuple[Hook, ...]
 
-    def to_the_end(self, train_file: Path, eval_file: Path | None) -> RunResult:
-        """Load, train, conclude."""
-        config, workers = self.config, self.session.distributed
-        tokenizer = load_tokenizer(config.model)
-        work = self.task.load("work")(config, tokenizer)
-        training = work.prepare(train_file, "train")
-        network = load_network(config)
-        tokenizer.check_against(network.config.vocab_size)
-        if workers.size > 1:
-            workers.check_equal({p.name: p.asnumpy() for p in network.get_parameters()})
-        evaluator = None
-        if eval_file is not None:
-            prepared = work.prepare(eval_file, "evaluate")
-            evaluator = Evaluator(network, self.task, work, prepared, config, distributed=workers, stop=self.stop)
-        with self._recorder() as recorder:
-            trainer = self._trainer(network, training, evaluator, recorder)
-            outcome = trainer.run(self.stop)
-            if outcome.reason == INTERRUPTED:
-                return self._interrupted(outcome)
-            try:
-                _take_best(trainer, evaluator, recorder, outcome)
-            except Interrupted:
-                return self._interrupted(outcome)
-            seconds = recorder.seconds()
-        if not workers.is_main:
-            known = {"status": outcome.reason, "steps": outcome.step, "best_step": outcome.best_step}
-            return _result(self.folder, known)
-        concluded = Concluded(
-            config=config,
-            folder=self.folder,
-            network=network,
-            tokenizer=tokenizer,
-            outcome=outcome,
-            training=training,
-            evaluator=evaluator,
-            seconds=seconds,
-            device=self.session.device,
-            workers=workers.size,
-        )
-        return _result(self.folder, conclude(concluded))
-
-    def _trainer(self, network: Any, training: Prepared, evaluator: Evaluator | None, recorder: Recorder) -> Trainer:
-        """The loop, set back to the newest checkpoint if there is one."""
+    def load(self, opened: OpenedModel, train_file: Path, eval_file: Path | None) -> _Loaded:
+        """Read and check everything that was given; nothing is written."""
         from bert_ms.model.losses import WithLoss
         from bert_ms.training.updater import Updater
 
         config, workers = self.config, self.session.distributed
+        work = self.task.load("work")(config, opened.tokenizer)
+        training = work.prepare(train_file, "train")
+        evaluation = None if eval_file is None else work.prepare(eval_file, "evaluate")
         batches = Batches(
             training.rows,
             batch_size=config.training.batch_size,
@@ -148,12 +143,53 @@ class _Run:
             size=workers.size,
         )
         steps = Agenda(config.training, batches.per_epoch).total_steps
+        network = load_network(config, opened)
+        if workers.size > 1:
+            workers.check_equal({p.name: p.asnumpy() for p in network.get_parameters()})
+        evaluator = None
+        if evaluation is not None:
+            evaluator = Evaluator(network, self.task, work, evaluation, config, distributed=workers, stop=self.stop)
         unused = self.task.unused
         updater = Updater(WithLoss(network), config, total_steps=steps, unused=unused, distributed=workers)
+        return _Loaded(opened.tokenizer, training, batches, evaluator, network, updater)
+
+    def to_the_end(self, loaded: _Loaded) -> RunResult:
+        """Train and conclude."""
+        evaluator = loaded.evaluator
+        with self._recorder() as recorder:
+            trainer = self._trainer(loaded, recorder)
+            outcome = trainer.run(self.stop)
+            if outcome.reason == INTERRUPTED:
+                return self._interrupted(outcome)
+            try:
+                _take_best(trainer, evaluator, recorder, outcome)
+            except Interrupted:
+                return self._interrupted(outcome)
+            seconds = recorder.seconds()
+        if not self.session.distributed.is_main:
+            known = {"status": outcome.reason, "steps": outcome.step, "best_step": outcome.best_step}
+            return _result(self.folder, known)
+        concluded = Concluded(
+            config=self.config,
+            folder=self.folder,
+            network=loaded.network,
+            tokenizer=loaded.tokenizer,
+            outcome=outcome,
+            training=loaded.training,
+            evaluator=evaluator,
+            seconds=seconds,
+            device=self.session.device,
+            workers=self.session.distributed.size,
+        )
+        return _result(self.folder, conclude(concluded))
+
+    def _trainer(self, loaded: _Loaded, recorder: Recorder) -> Trainer:
+        """The loop, set back to the newest checkpoint if there is one."""
+        config, workers, evaluator = self.config, self.session.distributed, loaded.evaluator
         store = CheckpointStore(self.folder.checkpoints, keep_last=config.training.keep_last)
         trainer = Trainer(
-            updater,
-            batches,
+            loaded.updater,
+            loaded.batches,
             (*INPUT_NAMES, *self.task.labels),
             config,
             store,
@@ -227,18 +263,28 @@ def _result(folder: RunFolder, values: Mapping[str, Any]) -> RunResult:
 
 
 @contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """What the package logs also goes to a file, from a run's first start to its end."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+def _log_file() -> Iterator[Callable[[Path], None]]:
+    """What the package logs, from here to the end, goes to the file that the function is called with, if it is."""
+    kept = MemoryHandler(1, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+    files: list[logging.FileHandler] = []
+
+    def write_to(path: Path) -> None:
+        file = logging.FileHandler(path, encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        files.append(file)
+        kept.setTarget(file)
+        kept.flush()
+
     package = logging.getLogger("bert_ms")
     level = package.level
-    package.addHandler(handler)
+    package.addHandler(kept)
     if not package.isEnabledFor(logging.INFO):
         package.setLevel(logging.INFO)
     try:
-        yield
+        yield write_to
     finally:
-        package.removeHandler(handler)
+        package.removeHandler(kept)
         package.setLevel(level)
-        handler.close()
+        kept.close()
+        for file in files:
+            file.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_ms.config import RunConfig
-from bert_ms.config.loading import dump, parse_config
+from bert_ms.config.loading import dump, resolve_config
 from bert_ms.errors import ConfigError
 from bert_ms.training.files import write_file
 
@@ -49,6 +50,21 @@ class RunFolder:
         """Where checkpoints go."""
         return self.path / CHECKPOINTS
 
+    def check_place(self) -> None:
+        """Refuse a path where no folder can be made or written to, before anything is done for it.
+
+        Raises:
+            ConfigError: it is a file, below a file, or may not be written to.
+        """
+        place = self.path.absolute()
+        there = next(path for path in (place, *place.parents) if path.exists() or path.is_symlink())
+        given = f"output_dir is {self.path}, "
+        if not there.is_dir():
+            kind = "a broken link" if not there.exists() else "no directory"
+            raise ConfigError(f"{given}but {there} is {kind}: name another directory, for example runs/squad.")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ConfigError(f"{given}but {there} may not be written to: name another directory, or allow it.")
+
     def result(self) -> dict[str, Any] | None:
         """What the finished run left as its result; None while it is not finished."""
         try:
@@ -68,7 +84,7 @@ class RunFolder:
         file = self.path / CONFIG
         if not file.is_file() or not (self.result() or any(self.checkpoints.glob("step-*"))):
             return
-        before = _flat(parse_config(file.read_text(encoding="utf-8"), source=str(file)).to_dict())
+        before = _flat(resolve_config(file).to_dict())
         now = _flat(config.to_dict())
         problems = [
             f"{key} is {now[key]!r}, in that run {before[key]!r}."

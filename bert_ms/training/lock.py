@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from collections.abc import Iterator
@@ -18,19 +19,22 @@ def run_lock(folder: Path) -> Iterator[None]:
     """Hold the folder for this process; the lock goes with the process, however it ends.
 
     Raises:
-        TrainingError: another process holds it.
+        TrainingError: another process holds it, or the folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     owner = folder / ".lock.owner"
     lock = FileLock(folder / ".lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise TrainingError(
             f"{folder} is in use by another run ({_read(owner)}): wait for it, stop it, or set another output_dir."
         ) from None
+    except OSError as error:
+        raise TrainingError(f"{folder} cannot be written to: {error.strerror or error}. Set output_dir.") from None
     try:
-        owner.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without its owner's name
+            owner.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         yield
     finally:
         owner.unlink(missing_ok=True)

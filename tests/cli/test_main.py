@@ -43,9 +43,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, RunConfig, dict[str
     calls: list[tuple[str, RunConfig, dict[str, Any]]] = []
     module = types.ModuleType("bert_ms.pipelines.runs")
     results = {"prepare": {"train.json": {"examples": 1200, "rows": 1300}}, "dry_run": DRY_RUN}
-    for name in ("prepare", "train", "evaluate", "predict", "dry_run"):
+    for name in ("prepare", "train", "evaluate", "predict", "dry_run", "check"):
 
-        def call(config: RunConfig, _name: str = name, **options: Any) -> Any:
+        def call(config: RunConfig, *_: Any, _name: str = name, **options: Any) -> Any:
             calls.append((_name, config, options))
             return results.get(_name, RESULT)
 
@@ -118,7 +118,7 @@ def test_several_devices_become_workers_running_the_same_command(
     monkeypatch.setattr("bert_ms.training.launch.launch", launch)
     arguments = ["train", "-c", "squad_sample", "--devices", "2", "output_dir=here"]
     assert main(arguments) == 7
-    assert not runs
+    assert [name for name, _, _ in runs] == ["check"]
     assert launched["command"] == [sys.executable, "-m", "bert_ms.cli", *arguments]
     assert (launched["workers"], launched["log_dir"], launched["device"]) == (2, Path("here/logs"), "auto")
 

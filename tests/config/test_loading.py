@@ -198,5 +198,5 @@ def test_a_configuration_that_is_not_there_is_named(given: str, message: str) ->
 def test_a_file_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "weights.yaml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"weights\.yaml: cannot be read: 'utf-8' codec"):
+    with pytest.raises(ConfigError, match=r"weights\.yaml: is not UTF-8 at byte 0: save it as UTF-8"):
         resolve_config(path)
