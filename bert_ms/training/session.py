@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bert_ms import compat, kernels
+from bert_ms import __version__, compat, kernels
 from bert_ms.config import RunConfig
 from bert_ms.errors import DeviceError
 from bert_ms.training import distributed
@@ -43,6 +43,21 @@ def start(config: RunConfig) -> Session:
     seed(config.seed)
     logger.info("device %s, worker %d of %d", device, workers.rank + 1, workers.size)
     return Session(device, workers)
+
+
+def made_with() -> dict[str, str]:
+    """What results depend on in their last digits, beside configuration and data."""
+    native = "off"
+    if kernels.enabled():
+        from bert_ms.kernels import build
+
+        native = build.library().parent.name  # a digest of the operators' source and the machine's abilities
+    return {
+        "bert_ms": __version__,
+        "mindspore": compat.mindspore().__version__,
+        "device": compat.current_device(),
+        "native operators": native,
+    }
 
 
 def _check_precision(dtype: str, device: str) -> None:

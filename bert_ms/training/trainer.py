@@ -18,6 +18,7 @@ from bert_ms.training.agenda import Agenda
 from bert_ms.training.distributed import Distributed
 from bert_ms.training.events import EvaluationReport, Hook, RunPlan, StepReport
 from bert_ms.training.recorder import Recorder
+from bert_ms.training.session import made_with
 from bert_ms.training.signals import StopRequest
 from bert_ms.training.state import CheckpointStore, ResumePoint, write_arrays
 
@@ -144,6 +145,11 @@ class Trainer:
         self.evaluations = list(state["evaluations"])
         self._saved = self.position.step
         self._is_resumed = True
+        now = made_with()
+        before = state.get("made_with", now)
+        changed = [f"{name} {before.get(name)}, now {new}" for name, new in now.items() if before.get(name) != new]
+        if changed:
+            logger.warning("%s was made with %s: the end may differ in the last digits", point.path, "; ".join(changed))
         self.recorder.count_before(state["seconds"])
 
     def run(self, stop: StopRequest | None = None) -> Outcome:
@@ -265,6 +271,7 @@ class Trainer:
             "updater": self.updater.state(),
             "data": self._data_state(),
             "seconds": self.recorder.seconds(),
+            "made_with": made_with(),
         }
         with self.recorder.saving():
             path = self.store.save(self.position.step, self.updater.arrays(), state)

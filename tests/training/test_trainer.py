@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from bert_ms.config import OptimizerConfig, PrecisionConfig, RunConfig, ScheduleConfig, TrainingConfig
 from bert_ms.errors import ConfigError, TrainingError
+from bert_ms.training import session
+from bert_ms.training import trainer as trainer_module
 from bert_ms.training.agenda import Agenda
 from bert_ms.training.recorder import Recorder
 from bert_ms.training.signals import StopRequest
@@ -177,6 +180,16 @@ def test_other_training_data_are_refused(graph_mode, tmp_path):
     stop_after(trainer_for(config_for(tmp_path)), 2)
     with pytest.raises(TrainingError, match="made with other training data"):
         resumed(config_for(tmp_path), batches=LinearBatches("other"))
+
+
+def test_what_was_made_with_other_versions_goes_on_with_a_warning(graph_mode, tmp_path, caplog, monkeypatch):
+    stop_after(trainer_for(config_for(tmp_path)), 2)
+    resumed(config_for(tmp_path))
+    assert not caplog.records
+    now = session.made_with()
+    monkeypatch.setattr(trainer_module, "made_with", lambda: {**now, "mindspore": "9.9"})
+    resumed(config_for(tmp_path))
+    assert re.search(r"step-2 was made with mindspore 2\.\d+\.\d+, now 9.9: the end may differ", caplog.text)
 
 
 def test_another_optimizer_is_refused(graph_mode, tmp_path):
