@@ -59,7 +59,7 @@ def publish(
         ConfigError: the name has no letter, or the summary a colon, which the hub refuses.
         CheckpointError: the weights cannot be read or written.
     """
-    slug = re.sub(r"[^a-z0-9_.-]+", "_", name.lower()).strip("_.-")
+    slug = named(name)
     if not slug:
         raise ConfigError(f"the model name {name!r} has no letter or digit: choose another.")
     for field, value in (("summary", summary), ("author", author), ("licence", licence)):
@@ -79,6 +79,11 @@ def publish(
     with staging.staged(target) as scratch:
         card.write(scratch / CARD, header, title=name, body=body)
     return target / CARD
+
+
+def named(name: str, *, otherwise: str = "") -> str:
+    """A name as the hub takes it: small letters, digits and _ . -; `otherwise` where nothing is left of it."""
+    return re.sub(r"[^a-z0-9_.-]+", "_", name.lower()).strip("_.-") or otherwise
 
 
 def _header(slug: str, weights: Path) -> dict[str, Any]:

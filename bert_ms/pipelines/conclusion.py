@@ -74,7 +74,7 @@ def conclude(run: Concluded) -> dict[str, Any]:
     publish.publish(
         run.network,
         folder,
-        name=folder.resolve().name,
+        name=publish.named(folder.resolve().name, otherwise=run.config.task),
         body=card_body(story),
         summary=f"BERT for {run.config.task} on MindSpore",
         evaluation=scores,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from logging.handlers import MemoryHandler
 from pathlib import Path
@@ -31,6 +31,7 @@ from bert_ms.training.events import Hook
 from bert_ms.training.folder import RunFolder
 from bert_ms.training.lock import run_lock
 from bert_ms.training.recorder import Recorder
+from bert_ms.training.run_log import RunLog
 from bert_ms.training.session import Session, start
 from bert_ms.training.signals import StopRequest, stop_on_signals
 from bert_ms.training.state import CheckpointStore, ResumePoint
@@ -269,7 +270,7 @@ def _log_file() -> Iterator[Callable[[Path], None]]:
     files: list[logging.FileHandler] = []
 
     def write_to(path: Path) -> None:
-        file = logging.FileHandler(path, encoding="utf-8")
+        file = RunLog(path, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         files.append(file)
         kept.setTarget(file)
@@ -287,4 +288,5 @@ def _log_file() -> Iterator[Callable[[Path], None]]:
         package.setLevel(level)
         kept.close()
         for file in files:
-            file.close()
+            with suppress(OSError):  # the disk is full, which was said
+                file.close()

@@ -84,7 +84,11 @@ class RunFolder:
         file = self.path / CONFIG
         if not file.is_file() or not (self.result() or any(self.checkpoints.glob("step-*"))):
             return
-        before = _flat(resolve_config(file).to_dict())
+        try:
+            before = _flat(resolve_config(file).to_dict())
+        except ConfigError as error:
+            remedy = "an earlier run left it: mend it, set another output_dir, or start over with --fresh"
+            raise ConfigError(error.problems, source=f"{file} ({remedy})") from None
         now = _flat(config.to_dict())
         problems = [
             f"{key} is {now[key]!r}, in that run {before[key]!r}."

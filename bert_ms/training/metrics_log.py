@@ -6,7 +6,9 @@ import json
 import logging
 import math
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,7 +80,8 @@ class MetricsLog:
 
     def close(self) -> None:
         """Close the file; may be called twice."""
-        self._file.close()
+        with suppress(OSError):  # each line was flushed, or its error raised, when it was written
+            self._file.close()
 
 
 class TensorBoardLog:
@@ -93,19 +96,49 @@ class TensorBoardLog:
     """
 
     def __init__(self, directory: str | Path, *, resume_step: int | None = None):
-        writer = require("tensorboardX", purpose="write TensorBoard events").SummaryWriter
-        purge = None if resume_step is None else resume_step + 1
-        self._writer = writer(str(directory), purge_step=purge, flush_secs=10)
+        # Not its SummaryWriter: that one writes in a thread, which a full disk kills, and then waits for it for ever.
+        files = require("tensorboardX.event_file_writer", purpose="write TensorBoard events")
+        self._scalar = require("tensorboardX.summary", purpose="write TensorBoard events").scalar
+        self._events = require("tensorboardX.proto.event_pb2", purpose="write TensorBoard events")
+        self._directory = Path(directory)
+        self._writer: Any = None
+        with self._giving_up():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._writer = files.EventsWriter(str(self._directory / "events"))
+            if resume_step is not None:
+                start = self._events.SessionLog(status=self._events.SessionLog.START)
+                self._add(self._events.Event(wall_time=time.time(), step=resume_step + 1, session_log=start))
+            self._writer.flush()
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Add one point to the chart of each number; see `MetricsSink.write`."""
-        for name, value in values.items():
-            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-                self._writer.add_scalar(f"{kind}/{name}", value, step)
+        with self._giving_up():
+            for name, value in values.items():
+                if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+                    point = self._scalar(f"{kind}/{name}", value)
+                    self._add(self._events.Event(wall_time=time.time(), step=step, summary=point))
+            if self._writer is not None:
+                self._writer.flush()
 
     def close(self) -> None:
-        """Flush and close the event file."""
-        self._writer.close()
+        """Flush and close the event file; may be called twice."""
+        with self._giving_up():
+            if self._writer is not None:
+                self._writer.close()
+        self._writer = None
+
+    def _add(self, event: Any) -> None:
+        if self._writer is not None:
+            self._writer.write_event(event)
+
+    @contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        """Events are a convenience: what cannot be written of them does not end the run."""
+        try:
+            yield
+        except OSError as error:
+            self._writer = None
+            _log.warning("no more TensorBoard events: %s: %s", self._directory, error.strerror or error)
 
 
 def open_sinks(

@@ -101,7 +101,7 @@ class CheckpointStore:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        self._prune()
+        self._prune(step)
         return target
 
     def latest(self) -> ResumePoint | None:
@@ -130,8 +130,12 @@ class CheckpointStore:
         taken = [revision for number, revision, _ in self._checkpoints() if number == step]
         return self.directory / (f"step-{step}.{max(taken) + 1}" if taken else f"step-{step}")
 
-    def _prune(self) -> None:
-        newest = {step: path for step, _, path in self._checkpoints()}
+    def _prune(self, step: int) -> None:
+        """Delete what is too old, and what is of a later step than the one just saved: it was passed over as damaged.
+
+        If those stayed, they would count as the newest, and each good checkpoint as too old.
+        """
+        newest = {number: path for number, _, path in self._checkpoints() if number <= step}
         kept = set(list(newest.values())[-self.keep_last :])
         for _, _, path in self._checkpoints():
             if path not in kept:
