@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mindspore as ms
@@ -245,6 +245,67 @@ class Attention(nn.Cell):
     ) -> tuple[Tensor, ...]:
         dq, dk, dv = self.backward(query, key, value, mask, dropout_key, self.meta, out, dout)
         return dq, dk, dv, ops.zeros_like(mask), ops.zeros_like(dropout_key)
+
+
+class EncoderLayer(nn.Cell):
+    """A whole layer; gives also what the gradient needs."""
+
+    def __init__(self, meta: Tensor):
+        super().__init__(auto_prefix=False)
+        self.meta = meta
+        self.forward, self.backward = operator("bert_layer_kept", _kept_shapes, 9), layer_backward()
+
+    def construct(self, x: Tensor, mask: Tensor, key: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return self.forward(x, mask, key, self.meta, *weights)
+
+    def bprop(
+        self, x: Tensor, mask: Tensor, key: Tensor, weights: tuple[Tensor, ...], out: Any, dout: Any
+    ) -> tuple[Any, ...]:
+        gradients = self.backward(x, mask, key, self.meta, *weights, *out[1:], dout[0])
+        return gradients[0], ops.zeros_like(mask), ops.zeros_like(key), gradients[1:]
+
+
+class LeanEncoderLayer(nn.Cell):
+    """A whole layer; the gradient runs it once more."""
+
+    def __init__(self, meta: Tensor):
+        super().__init__(auto_prefix=False)
+        self.meta = meta
+        self.forward = operator("bert_layer", lambda x, *_: x)
+        self.again, self.backward = operator("bert_layer_kept", _kept_shapes, 9), layer_backward()
+
+    def construct(self, x: Tensor, mask: Tensor, key: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        return self.forward(x, mask, key, self.meta, *weights)
+
+    def bprop(
+        self, x: Tensor, mask: Tensor, key: Tensor, weights: tuple[Tensor, ...], out: Any, dout: Any
+    ) -> tuple[Any, ...]:
+        kept = self.again(x, mask, key, self.meta, *weights)
+        gradients = self.backward(x, mask, key, self.meta, *weights, *kept[1:], dout)
+        return gradients[0], ops.zeros_like(mask), ops.zeros_like(key), gradients[1:]
+
+
+def layer_constants(
+    num_heads: int,
+    name: str,
+    eps: float,
+    scale: float | None,
+    dropouts: Sequence[tuple[int, int, float]],
+    has_int_mask: bool,
+) -> Tensor:
+    """What src/layer.cpp calls meta; `dropouts` are those of probabilities, attention output, feed-forward output."""
+    flat = [value for dropout in dropouts for value in dropout]
+    return constants(num_heads, ACTIVATIONS[name], int(has_int_mask), float(eps), float(scale or 0), *flat)
+
+
+def layer_backward() -> ops.Custom:
+    """Gradients to x and to the sixteen weights."""
+    return operator("bert_layer_backward", lambda x, mask, key, meta, *rest: (x, *rest[:16]), 17)
+
+
+def _kept_shapes(x: list[int], mask: Any, key: Any, meta: Any, *weights: list[int]) -> tuple[list[int], ...]:
+    """y, q, k, v, context, out1, hidden, u, out2."""
+    return (*(x,) * 7, [*x[:-1], weights[10][0]], x)
 
 
 def global_norm() -> ops.Custom:

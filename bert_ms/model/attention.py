@@ -145,10 +145,21 @@ class SelfAttention(nn.Cell):
         )
         return hidden_BSH, probs_BNST
 
+    def weights(self) -> tuple[Tensor, ...]:
+        """Weight and bias of query, key, value, output, LayerNorm, for a layer that is one operator."""
+        dense = (*self.query.weights(), *self.key.weights(), *self.value.weights(), *self.output.weights())
+        return (*dense, self.layer_norm.weight, self.layer_norm.bias)
+
+
+def has_plain_attention(config: BertConfig) -> bool:
+    """True if scores are products of queries and keys alone, under a padding mask alone."""
+    has_distances = config.relative_position != "none" or config.position_embedding_type != "absolute"
+    return not has_distances and not config.is_decoder
+
 
 def fused_attention(config: BertConfig, *, site: int, dtype: ms.dtype) -> nn.Cell | None:
     """The fastest attention that this device has for the config; None where only the composed one will do."""
-    if config.relative_position != "none" or config.position_embedding_type != "absolute" or config.is_decoder:
+    if not has_plain_attention(config):
         return None
     operator = compat.flash_attention()
     if operator is not None and dtype != ms.float32 and config.attention_probs_dropout_prob == 0:

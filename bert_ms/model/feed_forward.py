@@ -34,3 +34,8 @@ class FeedForward(nn.Cell):
     def construct(self, hidden_BSH: Tensor, dropout_key: Tensor | None = None) -> Tensor:
         out_BSH = self.through(ops.cast(hidden_BSH, self.dtype), *self.intermediate.weights(), *self.output.weights())
         return self.finish(out_BSH, hidden_BSH, self.layer_norm.weight, self.layer_norm.bias, dropout_key)
+
+    def weights(self) -> tuple[Tensor, ...]:
+        """Weight and bias of both dense layers and the LayerNorm, for a layer that is one operator."""
+        dense = (*self.intermediate.weights(), *self.output.weights())
+        return (*dense, self.layer_norm.weight, self.layer_norm.bias)

@@ -67,6 +67,15 @@ def attention(
     return (probs @ split(v)).transpose(0, 2, 1, 3).reshape(q.shape)
 
 
+def encoder_layer(
+    heads: int, name: str, eps: float, p: float, site: int, mask: np.ndarray, x: np.ndarray, *w: np.ndarray
+) -> np.ndarray:
+    q, k, v = (linear("identity", x, *w[i : i + 2]) for i in (0, 2, 4))
+    out = linear("identity", attention(heads, p, site, q, k, v, mask), *w[6:8])
+    hidden = layer_norm(eps, dropout(p, site + 1, out) + x, *w[8:10])
+    return layer_norm(eps, dropout(p, site + 2, feed_forward(name, hidden, *w[10:14])) + hidden, *w[14:16])
+
+
 def slopes(function: Any, inputs: list[np.ndarray], upstream: np.ndarray, seed: int) -> list[tuple[float, np.ndarray]]:
     """For each input a random direction and the derivative of sum(function * upstream) along it, by differences."""
     rng, found = np.random.default_rng(seed), []

@@ -38,6 +38,17 @@ class Weighed(nn.Cell):
         return (out * upstream).sum()
 
 
+class Ordered(nn.Cell):
+    """EncoderLayer with the weights before the mask."""
+
+    def __init__(self, layer: nn.Cell):
+        super().__init__()
+        self.layer = layer
+
+    def construct(self, x: Tensor, *rest: Tensor) -> Tensor:
+        return self.layer(x, rest[16], rest[17], *rest[:16])
+
+
 def draw(*shapes: tuple[int, ...], seed: int = 1) -> list[np.ndarray]:
     """Inputs whose products stay near 1."""
     rng = np.random.default_rng(seed)
@@ -101,6 +112,16 @@ def case(name: str, B: int, S: int, H: int) -> tuple[Callable[[], nn.Cell], Any,
         )
     if name == "dropout":
         return lambda: ops.Dropout(P, SITE), partial(reference.dropout, P, SITE), draw(x), (KEY,)
+    if name.startswith("encoder_layer"):
+        act, p, mask = name.split()[1], P if "with dropout" in name else 0.0, padding(B, S)
+        narrow = [s for _ in range(4) for s in ((H, H), (H,))]
+        shapes = [*narrow, (H,), (H,), (inner, H), (inner,), (H, inner), (H,), (H,), (H,)]
+        return (
+            lambda: Ordered(ops.EncoderLayer(HEADS, act, EPS, dropout_p=p, attention_dropout_p=p, site=SITE)),
+            lambda *inputs: reference.encoder_layer(HEADS, act, EPS, p, SITE, mask, *inputs),
+            draw(x, *shapes),
+            (Tensor(mask), KEY),
+        )
     mask = padding(B, S)
     p = P if name == "attention with dropout" else 0.0
     given = Tensor(np.where(mask, 0, -1e4).astype(np.float32)) if name == "attention, float mask" else Tensor(mask)
@@ -126,6 +147,8 @@ NAMES = [
     "dropout",
     "attention",
     "attention with dropout",
+    "encoder_layer gelu",
+    "encoder_layer gelu_tanh with dropout",
 ]
 
 
@@ -135,7 +158,7 @@ def check(name: str, shape: str, *, training: bool = True) -> None:
     inputs = [x.astype(np.float32).astype(np.float64) for x in inputs]
     expected = function(*inputs)
     upstream = np.random.default_rng(2).normal(size=expected.shape).astype(np.float32)
-    if name.startswith("attention"):
+    if name.startswith(("attention", "encoder_layer")):
         upstream[2:] = 0  # scores beside the minimum vanish: differences cannot see the gradient of nothing but padding
     tensors = [Tensor(x.astype(np.float32)) for x in inputs]
 
@@ -164,6 +187,7 @@ def test_values_and_gradients_are_those_of_float64(name: str, kernels: str, any_
         "feed_forward mish",
         "dropout_residual_layer_norm",
         "attention with dropout",
+        "encoder_layer silu with dropout",
     ],
 )
 def test_every_shape_gives_the_values_and_gradients_of_float64(
@@ -172,7 +196,7 @@ def test_every_shape_gives_the_values_and_gradients_of_float64(
     check(name, shape)
 
 
-@pytest.mark.parametrize("name", ["feed_forward gelu", "attention"])
+@pytest.mark.parametrize("name", ["feed_forward gelu", "attention", "encoder_layer gelu"])
 def test_evaluation_has_gradients_too(name: str, native: None, graph_mode: None) -> None:
     check(name, "odd", training=False)
 

@@ -2,7 +2,7 @@
 #include <limits>
 
 #include "gemm.h"
-#include "mask.h"
+#include "layers.h"
 
 namespace bert {
 namespace {
@@ -19,19 +19,10 @@ struct Shape {
   float scale;
 };
 
-// meta: site, threshold, scale of kept, heads, scale of scores (0: 1 / sqrt(D)), 1 if the mask is int32
-Shape make_shape(const Arguments &a, const int32_t *meta) {
-  Shape s;
-  s.batch = a.shapes[0][0];
-  s.queries = a.shapes[0][1];
-  s.width = a.shapes[0][2];
-  s.keys = a.shapes[1][1];
-  s.heads = meta[3];
-  s.size = s.width / s.heads;
-  s.padded = ceil_div(s.keys, PANEL) * PANEL;
-  std::memcpy(&s.scale, meta + 4, 4);
-  if (s.scale == 0.0f) s.scale = 1.0f / std::sqrt(static_cast<float>(s.size));
-  return s;
+Shape make_shape(const Attention &a) {
+  const int64_t size = a.width / a.heads;
+  const float scale = a.scale == 0.0f ? 1.0f / std::sqrt(static_cast<float>(size)) : a.scale;
+  return {a.batch, a.heads, a.queries, a.keys, a.width, size, ceil_div(a.keys, PANEL) * PANEL, scale};
 }
 
 // What to add to the scores of each key: [B, padded], -inf after the last key.
@@ -187,32 +178,44 @@ void attend_backward(const Shape &s, const float *mask, const Mask &drops, int64
   product<ALONG>(Plain{dscores, s.padded}, s.queries, s.keys, right, s.size, panel, d.q + at_q, s.width);
 }
 
+// meta: site, threshold, scale of kept, heads, scale of scores, 1 if the mask is int32
+Attention from_arguments(const Arguments &a) {
+  const int32_t *meta = a.i(5);
+  Attention at{a.shapes[0][0], meta[3], a.shapes[0][1], a.shapes[1][1], a.shapes[0][2], 0, a.data[3], meta[5] != 0,
+               make_mask(a.i(4), meta)};
+  std::memcpy(&at.scale, meta + 4, 4);
+  return at;
+}
+
 }  // namespace
+
+void attention(Attention a, const float *q, const float *k, const float *v, float *out) {
+  const Shape s = make_shape(a);
+  const float *mask = additive_mask(s, a.mask, a.has_int_mask);
+  parallel(s.batch * s.heads, [&](int64_t head) {
+    prepare_thread();
+    attend(s, mask, a.drops, head, q, k, v, out);
+  });
+}
+
+void attention_backward(Attention a, const float *q, const float *k, const float *v, const float *out,
+                        const float *dout, float *dq, float *dk, float *dv) {
+  const Shape s = make_shape(a);
+  const float *mask = additive_mask(s, a.mask, a.has_int_mask);
+  parallel(s.batch * s.heads, [&](int64_t head) {
+    prepare_thread();
+    attend_backward(s, mask, a.drops, head, q, k, v, out, dout, {dq, dk, dv});
+  });
+}
+
 }  // namespace bert
 
 using namespace bert;
 
 // q [B, S, H], k, v [B, T, H], mask [B, T] int32 or float, key [2], meta -> context [B, S, H]
-BERT_OPERATOR(bert_attention, {
-  const int32_t *meta = a.i(5);
-  const Shape s = make_shape(a, meta);
-  const float *mask = additive_mask(s, data[3], meta[5]);
-  const Mask drops = make_mask(a.i(4), meta);
-  parallel(s.batch * s.heads, [&](int64_t head) {
-    prepare_thread();
-    attend(s, mask, drops, head, a.f(0), a.f(1), a.f(2), a.f(6));
-  });
-})
+BERT_OPERATOR(bert_attention, { attention(from_arguments(a), a.f(0), a.f(1), a.f(2), a.f(6)); })
 
 // q, k, v, mask, key, meta, context, dcontext -> dq, dk, dv
 BERT_OPERATOR(bert_attention_backward, {
-  const int32_t *meta = a.i(5);
-  const Shape s = make_shape(a, meta);
-  const float *mask = additive_mask(s, data[3], meta[5]);
-  const Mask drops = make_mask(a.i(4), meta);
-  const Gradients d{a.f(8), a.f(9), a.f(10)};
-  parallel(s.batch * s.heads, [&](int64_t head) {
-    prepare_thread();
-    attend_backward(s, mask, drops, head, a.f(0), a.f(1), a.f(2), a.f(6), a.f(7), d);
-  });
+  attention_backward(from_arguments(a), a.f(0), a.f(1), a.f(2), a.f(6), a.f(7), a.f(8), a.f(9), a.f(10));
 })

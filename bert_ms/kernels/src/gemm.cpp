@@ -104,6 +104,14 @@ void prepare_thread() {
   _tile_dpbf16ps(2, 5, 6);   \
   _tile_dpbf16ps(3, 5, 7);
 
+static inline void fetch(const char *a, const char *b, int part) {
+  const int64_t at = STEP_BYTES + part * 1024;
+  for (int i = 0; i < 1024; i += 64) {
+    _mm_prefetch(a + at + i, _MM_HINT_T0);
+    _mm_prefetch(b + at + i, _MM_HINT_T0);
+  }
+}
+
 void block(const char *a, const char *b, int64_t steps, float *c, bool add) {
   if (add) {
     _tile_loadd(0, c, 128);
@@ -117,13 +125,14 @@ void block(const char *a, const char *b, int64_t steps, float *c, bool add) {
     _tile_zero(3);
   }
   // Planes 0 high, 1 middle, 2 low. Each product changes one operand of the one before; small products come first.
+  // Meanwhile the next step comes nearer, a sixth with each product.
   for (int64_t s = 0; s < steps; s++, a += STEP_BYTES, b += STEP_BYTES) {
-    BERT_LOAD_A(0) BERT_LOAD_B(2) BERT_PRODUCTS
-    BERT_LOAD_B(1) BERT_PRODUCTS
-    BERT_LOAD_A(1) BERT_PRODUCTS
-    BERT_LOAD_B(0) BERT_PRODUCTS
-    BERT_LOAD_A(2) BERT_PRODUCTS
-    BERT_LOAD_A(0) BERT_PRODUCTS
+    BERT_LOAD_A(0) BERT_LOAD_B(2) fetch(a, b, 0); BERT_PRODUCTS
+    BERT_LOAD_B(1) fetch(a, b, 1); BERT_PRODUCTS
+    BERT_LOAD_A(1) fetch(a, b, 2); BERT_PRODUCTS
+    BERT_LOAD_B(0) fetch(a, b, 3); BERT_PRODUCTS
+    BERT_LOAD_A(2) fetch(a, b, 4); BERT_PRODUCTS
+    BERT_LOAD_A(0) fetch(a, b, 5); BERT_PRODUCTS
   }
   _tile_stored(0, c, 128);
   _tile_stored(1, c + 16, 128);
@@ -182,7 +191,7 @@ template void pack_step<B_SIDE, ACROSS>(const float *, char *);
 // in the process that tries the library out.
 extern "C" int bert_self_test() {
   using namespace bert;
-  Operator guard;
+  Operator guard("self_test");
   alignas(64) float x[PANEL * PANEL], w[PANEL * PANEL], c[PANEL * PANEL];
   for (int i = 0; i < PANEL * PANEL; i++) {
     x[i] = std::sin(1.0f + i);

@@ -1,6 +1,7 @@
 // Dense layers: forward with bias and activation, backward to input, weight and bias.
 #include "activation.h"
 #include "gemm.h"
+#include "layers.h"
 
 namespace bert {
 namespace {
@@ -40,28 +41,27 @@ void column_sums(const Source &source, int64_t rows, int64_t columns, float *out
   });
 }
 
-// y[rows, outputs] = act(x weight^T + bias); u, if wanted, gets what goes into act.
+inline void put(float *p, vfloat v, int n, bool add) { store_n(p, add ? load_n(p, n) + v : v, n); }
+
+// y[rows, outputs] = act(packed x weight^T + bias)
 template <int A>
-void forward(Plain x, const char *weight, const float *bias, int64_t rows, int64_t inputs, int64_t outputs, float *y,
-             float *u, char *packed) {
-  pack<A_SIDE, ALONG>(x, rows, 0, inputs, packed);
-  multiply(packed, rows, weight, outputs, inputs, [&](int64_t row, int64_t column, const float *c) {
+void product(const char *x, const char *weight, const float *bias, int64_t rows, int64_t inputs, int64_t outputs,
+             float *y) {
+  multiply(x, rows, weight, outputs, inputs, [&](int64_t row, int64_t column, const float *c) {
     each_vector(row, column, rows, outputs, c, [&](int64_t r, int64_t k, vfloat v, int n) {
-      if (bias) v += load_n(bias + k, n);
-      if (u) store_n(u + r * outputs + k, v, n);
-      if (y) store_n(y + r * outputs + k, act<A>(v), n);
+      store_n(y + r * outputs + k, act<A>(v + load_n(bias + k, n)), n);
     });
   });
 }
 
-// dx[rows, inputs] = dy[rows, outputs] weight[outputs, inputs], the weight packed ACROSS.
+// dx[rows, inputs] (+)= dy[rows, outputs] weight[outputs, inputs], the weight packed ACROSS.
 template <class Source>
-void to_input(const Source &dy, const char *weight, int64_t rows, int64_t inputs, int64_t outputs, float *dx,
+void to_input(const Source &dy, const char *weight, int64_t rows, int64_t inputs, int64_t outputs, float *dx, bool add,
               char *packed) {
   pack<A_SIDE, ALONG>(dy, rows, 0, outputs, packed);
   multiply(packed, rows, weight, inputs, outputs, [&](int64_t row, int64_t column, const float *c) {
     each_vector(row, column, rows, inputs, c,
-                [&](int64_t r, int64_t k, vfloat v, int n) { store_n(dx + r * inputs + k, v, n); });
+                [&](int64_t r, int64_t k, vfloat v, int n) { put(dx + r * inputs + k, v, n, add); });
   });
 }
 
@@ -72,8 +72,7 @@ void to_weight(const Source &dy, const char *x, int64_t rows, int64_t inputs, in
   pack<A_SIDE, ACROSS>(dy, outputs, 0, rows, packed);
   multiply(packed, outputs, x, inputs, rows, [&](int64_t row, int64_t column, const float *c) {
     each_vector(row, column, outputs, inputs, c, [&](int64_t r, int64_t k, vfloat v, int n) {
-      float *p = dw + r * inputs + k;
-      store_n(p, add ? load_n(p, n) + v : v, n);
+      put(dw + r * inputs + k, v, n, add);
     });
   });
 }
@@ -93,17 +92,19 @@ char *packed_weight_across(int slot, const float *w, int64_t outputs, int64_t in
 template <int A>
 void linear(const float *x, const float *w, const float *b, int64_t rows, int64_t inputs, int64_t outputs, float *y) {
   const char *weight = packed_weight(WEIGHT, w, outputs, inputs);
-  const int64_t chunk = chunk_rows(inputs);
-  char *packed = scratch(ROWS, packed_bytes(std::min(chunk, rows), inputs));
-  for (int64_t r = 0; r < rows; r += chunk)
-    forward<A>({x + r * inputs, inputs}, weight, b, std::min(chunk, rows - r), inputs, outputs, y + r * outputs,
-               nullptr, packed);
+  const int64_t chunk = std::min(rows, chunk_rows(inputs));
+  char *packed = scratch(ROWS, packed_bytes(chunk, inputs));
+  for (int64_t r = 0; r < rows; r += chunk) {
+    const int64_t n = std::min(chunk, rows - r);
+    pack<A_SIDE, ALONG>(Plain{x + r * inputs, inputs}, n, 0, inputs, packed);
+    product<A>(packed, weight, b, n, inputs, outputs, y + r * outputs);
+  }
 }
 
 // backward of dense layers that share their input: dx is the sum
 template <class MakeSource>
 void linear_backward(const float *x, const float *const *w, const MakeSource &make, int layers, int64_t rows,
-                     int64_t inputs, int64_t outputs, float *dx, float *const *dw, float *const *db) {
+                     int64_t inputs, int64_t outputs, float *dx, bool add, float *const *dw, float *const *db) {
   const int64_t depth = layers * steps(outputs) * DEPTH;  // the layers lie one after the other along the depth
   const size_t bytes = panel_bytes(depth), part = panel_bytes(outputs);
   char *weight = scratch(WEIGHT, ceil_div(inputs, PANEL) * bytes);
@@ -122,7 +123,7 @@ void linear_backward(const float *x, const float *const *w, const MakeSource &ma
     });
     multiply(dy_packed, n, weight, inputs, depth, [&](int64_t row, int64_t column, const float *c) {
       each_vector(row, column, n, inputs, c,
-                  [&](int64_t i, int64_t k, vfloat v, int m) { store_n(dx + (r + i) * inputs + k, v, m); });
+                  [&](int64_t i, int64_t k, vfloat v, int m) { put(dx + (r + i) * inputs + k, v, m, add); });
     });
     pack<B_SIDE, ACROSS>(Plain{x + r * inputs, inputs}, inputs, 0, n, x_packed);
     for (int k = 0; k < layers; k++) {
@@ -132,36 +133,87 @@ void linear_backward(const float *x, const float *const *w, const MakeSource &ma
   }
 }
 
-// kept [rows, I] gets what goes into the activation, if it is not null
-void feed_forward(const Arguments &a, float *kept) {
-  const int64_t rows = a.rows(0);
-  const int64_t inputs = a.last(0);
-  const int64_t wide = a.last(2);
-  const int64_t outputs = a.last(4);
-  const char *w1 = packed_weight(WEIGHT, a.f(1), wide, inputs);
-  const char *w2 = packed_weight(WEIGHT2, a.f(3), outputs, wide);
-  const int64_t chunk = std::min(rows, chunk_rows(wide));
-  char *x_packed = scratch(ROWS, packed_bytes(chunk, inputs));
-  char *a_packed = scratch(ROWS2, packed_bytes(chunk, wide));
-  float *spare = kept ? nullptr : reinterpret_cast<float *>(scratch(WIDE, chunk * wide * 4));
+}  // namespace
+
+void dense(const float *x, const float *w, const float *b, int64_t rows, int64_t inputs, int64_t outputs, float *y) {
+  linear<IDENTITY>(x, w, b, rows, inputs, outputs, y);
+}
+
+void dense_backward(int layers, const float *x, const float *const *w, const float *const *dy, int64_t rows,
+                    int64_t inputs, int64_t outputs, float *dx, bool add, float *const *dw, float *const *db) {
+  const auto make = [&](int k, int64_t r) { return Plain{dy[k] + r * outputs, outputs}; };
+  linear_backward(x, w, make, layers, rows, inputs, outputs, dx, add, dw, db);
+}
+
+void query_key_value(const float *x, const float *const *w, const float *const *b, int64_t rows, int64_t inputs,
+                     int64_t outputs, float *const *y) {
+  const int slots[3] = {WEIGHT, WEIGHT2, WIDE};
+  const char *weight[3];
+  for (int k = 0; k < 3; k++) weight[k] = packed_weight(slots[k], w[k], outputs, inputs);
+  const int64_t chunk = std::min(rows, chunk_rows(inputs));
+  char *packed = scratch(ROWS, packed_bytes(chunk, inputs));
   for (int64_t r = 0; r < rows; r += chunk) {
     const int64_t n = std::min(chunk, rows - r);
-    float *u = kept ? kept + r * wide : spare;
-    forward<IDENTITY>({a.f(0) + r * inputs, inputs}, w1, a.f(2), n, inputs, wide, u, nullptr, x_packed);
-    with_act(a.i(5)[0], [&](auto k) {
-      pack<A_SIDE, ALONG>(Activated<k.value>{{u, wide}}, n, 0, wide, a_packed);
-    });
-    float *y = a.f(6) + r * outputs;
-    const float *bias = a.f(4);
-    multiply(a_packed, n, w2, outputs, wide, [&](int64_t row, int64_t column, const float *c) {
-      each_vector(row, column, n, outputs, c, [&](int64_t i, int64_t j, vfloat v, int m) {
-        store_n(y + i * outputs + j, v + load_n(bias + j, m), m);
-      });
-    });
+    pack<A_SIDE, ALONG>(Plain{x + r * inputs, inputs}, n, 0, inputs, packed);
+    for (int k = 0; k < 3; k++) product<IDENTITY>(packed, weight[k], b[k], n, inputs, outputs, y[k] + r * outputs);
   }
 }
 
-}  // namespace
+void feed_forward(const FeedForward &f, float *y, float *kept) {
+  const char *w1 = packed_weight(WEIGHT, f.w1, f.wide, f.inputs);
+  const char *w2 = packed_weight(WEIGHT2, f.w2, f.outputs, f.wide);
+  const int64_t chunk = std::min(f.rows, chunk_rows(f.wide));
+  char *x_packed = scratch(ROWS, packed_bytes(chunk, f.inputs));
+  char *a_packed = scratch(ROWS2, packed_bytes(chunk, f.wide));
+  float *spare = kept ? nullptr : reinterpret_cast<float *>(scratch(WIDE, chunk * f.wide * 4));
+  for (int64_t r = 0; r < f.rows; r += chunk) {
+    const int64_t n = std::min(chunk, f.rows - r);
+    float *u = kept ? kept + r * f.wide : spare;
+    pack<A_SIDE, ALONG>(Plain{f.x + r * f.inputs, f.inputs}, n, 0, f.inputs, x_packed);
+    product<IDENTITY>(x_packed, w1, f.b1, n, f.inputs, f.wide, u);
+    with_act(f.act, [&](auto k) {
+      pack<A_SIDE, ALONG>(Activated<k.value>{{u, f.wide}}, n, 0, f.wide, a_packed);
+    });
+    product<IDENTITY>(a_packed, w2, f.b2, n, f.wide, f.outputs, y + r * f.outputs);
+  }
+}
+
+void feed_forward_backward(const FeedForward &f, const float *all_u, const float *all_dy, float *dx, bool add,
+                           float *dw1, float *db1, float *dw2, float *db2) {
+  const int64_t inputs = f.inputs, wide = f.wide, outputs = f.outputs;
+  const char *w1 = packed_weight_across(WEIGHT, f.w1, wide, inputs);
+  const char *w2 = packed_weight_across(WEIGHT2, f.w2, outputs, wide);
+  const int64_t chunk = std::min(f.rows, chunk_rows(wide)), narrow = std::max(inputs, outputs);
+  char *packed = scratch(ROWS, std::max(packed_bytes(chunk, wide), packed_bytes(wide, chunk)));
+  char *narrow_packed = scratch(ROWS2, std::max(packed_bytes(chunk, narrow), packed_bytes(narrow, chunk)));
+  float *du = reinterpret_cast<float *>(scratch(WIDE, chunk * wide * 4));
+  float *act_u = reinterpret_cast<float *>(scratch(WIDE2, chunk * wide * 4));
+  for (int64_t r = 0; r < f.rows; r += chunk) {
+    const int64_t n = std::min(chunk, f.rows - r);
+    const float *u = all_u + r * wide;
+    const Plain x{f.x + r * inputs, inputs}, dy{all_dy + r * outputs, outputs};
+    // du = (dy w2) act'(u), with act(u) on the way
+    pack<A_SIDE, ALONG>(dy, n, 0, outputs, narrow_packed);
+    with_act(f.act, [&](auto k) {
+      multiply(narrow_packed, n, w2, wide, outputs, [&](int64_t row, int64_t column, const float *c) {
+        each_vector(row, column, n, wide, c, [&](int64_t i, int64_t j, vfloat v, int m) {
+          vfloat before = load_n(u + i * wide + j, m);
+          store_n(du + i * wide + j, v * slope<k.value>(before), m);
+          store_n(act_u + i * wide + j, act<k.value>(before), m);
+        });
+      });
+    });
+    pack<B_SIDE, ACROSS>(Plain{act_u, wide}, wide, 0, n, packed);
+    to_weight(dy, packed, n, wide, outputs, dw2, r > 0, narrow_packed);
+    column_sums(dy, n, outputs, db2, r > 0);
+    const Plain wide_gradient{du, wide};
+    to_input(wide_gradient, w1, n, inputs, wide, dx + r * inputs, add, packed);
+    pack<B_SIDE, ACROSS>(x, inputs, 0, n, narrow_packed);
+    to_weight(wide_gradient, narrow_packed, n, inputs, wide, dw1, r > 0, packed);
+    column_sums(wide_gradient, n, wide, db1, r > 0);
+  }
+}
+
 }  // namespace bert
 
 using namespace bert;
@@ -175,112 +227,52 @@ BERT_OPERATOR(bert_linear, {
 
 // x, weight, bias, meta, dy -> dx, dweight, dbias; what goes into the activation is computed again
 BERT_OPERATOR(bert_linear_backward, {
-  const int64_t rows = a.rows(0);
-  const int64_t inputs = a.last(0);
-  const int64_t outputs = a.last(4);
-  const float *x = a.f(0);
-  const float *w = a.f(1);
-  const float *dy = a.f(4);
-  float *dw = a.f(6);
-  float *db = a.f(7);
+  const int64_t rows = a.rows(0), inputs = a.last(0), outputs = a.last(4);
+  const float *x = a.f(0), *w = a.f(1), *dy = a.f(4);
+  float *dw = a.f(6), *db = a.f(7);
   if (a.i(3)[0] == IDENTITY) {
-    linear_backward(x, &w, [&](int, int64_t r) { return Plain{dy + r * outputs, outputs}; }, 1, rows, inputs, outputs,
-                    a.f(5), &dw, &db);
+    dense_backward(1, x, &w, &dy, rows, inputs, outputs, a.f(5), false, &dw, &db);
   } else {
     float *u = reinterpret_cast<float *>(scratch(WIDE, rows * outputs * 4));
-    linear<IDENTITY>(x, w, a.f(2), rows, inputs, outputs, u);
+    dense(x, w, a.f(2), rows, inputs, outputs, u);
     with_act(a.i(3)[0], [&](auto k) {
-      linear_backward(
-          x, &w,
-          [&](int, int64_t r) {
-            return TimesSlope<k.value>{{dy + r * outputs, outputs}, {u + r * outputs, outputs}};
-          },
-          1, rows, inputs, outputs, a.f(5), &dw, &db);
+      const auto make = [&](int, int64_t r) {
+        return TimesSlope<k.value>{{dy + r * outputs, outputs}, {u + r * outputs, outputs}};
+      };
+      linear_backward(x, &w, make, 1, rows, inputs, outputs, a.f(5), false, &dw, &db);
     });
   }
 })
 
 // x [.., H], three weights [O, H] each with its bias -> q, k, v [.., O]
 BERT_OPERATOR(bert_qkv, {
-  const int64_t rows = a.rows(0);
-  const int64_t inputs = a.last(0);
-  const int64_t outputs = a.last(7);
-  const char *weight[3];
-  const int slots[3] = {WEIGHT, WEIGHT2, WIDE};
-  for (int k = 0; k < 3; k++) weight[k] = packed_weight(slots[k], a.f(1 + 2 * k), outputs, inputs);
-  const int64_t chunk = chunk_rows(inputs);
-  char *packed = scratch(ROWS, packed_bytes(std::min(chunk, rows), inputs));
-  for (int64_t r = 0; r < rows; r += chunk) {
-    const int64_t n = std::min(chunk, rows - r);
-    pack<A_SIDE, ALONG>(Plain{a.f(0) + r * inputs, inputs}, n, 0, inputs, packed);
-    for (int k = 0; k < 3; k++) {
-      const float *bias = a.f(2 + 2 * k);
-      float *y = a.f(7 + k) + r * outputs;
-      multiply(packed, n, weight[k], outputs, inputs, [&](int64_t row, int64_t column, const float *c) {
-        each_vector(row, column, n, outputs, c, [&](int64_t i, int64_t j, vfloat v, int m) {
-          store_n(y + i * outputs + j, v + load_n(bias + j, m), m);
-        });
-      });
-    }
-  }
+  const float *w[3] = {a.f(1), a.f(3), a.f(5)}, *b[3] = {a.f(2), a.f(4), a.f(6)};
+  float *y[3] = {a.f(7), a.f(8), a.f(9)};
+  query_key_value(a.f(0), w, b, a.rows(0), a.last(0), a.last(7), y);
 })
 
 // x, wq, wk, wv, dq, dk, dv -> dx, dwq, dbq, dwk, dbk, dwv, dbv
 BERT_OPERATOR(bert_qkv_backward, {
-  const int64_t outputs = a.last(4);
-  const float *w[3] = {a.f(1), a.f(2), a.f(3)};
-  const float *dy[3] = {a.f(4), a.f(5), a.f(6)};
-  float *dw[3] = {a.f(8), a.f(10), a.f(12)};
-  float *db[3] = {a.f(9), a.f(11), a.f(13)};
-  linear_backward(a.f(0), w, [&](int k, int64_t r) { return Plain{dy[k] + r * outputs, outputs}; }, 3, a.rows(0),
-                  a.last(0), outputs, a.f(7), dw, db);
+  const float *w[3] = {a.f(1), a.f(2), a.f(3)}, *dy[3] = {a.f(4), a.f(5), a.f(6)};
+  float *dw[3] = {a.f(8), a.f(10), a.f(12)}, *db[3] = {a.f(9), a.f(11), a.f(13)};
+  dense_backward(3, a.f(0), w, dy, a.rows(0), a.last(0), a.last(4), a.f(7), false, dw, db);
 })
 
 // x [.., H], w1 [I, H], b1, w2 [O, I], b2, meta -> y [.., O]
-BERT_OPERATOR(bert_feed_forward, { feed_forward(a, nullptr); })
+BERT_OPERATOR(bert_feed_forward, {
+  feed_forward({a.f(0), a.f(1), a.f(2), a.f(3), a.f(4), a.i(5)[0], a.rows(0), a.last(0), a.last(2), a.last(4)}, a.f(6),
+               nullptr);
+})
 
 // the same -> y [.., O], u [.., I], which goes into the activation
-BERT_OPERATOR(bert_feed_forward_kept, { feed_forward(a, a.f(7)); })
+BERT_OPERATOR(bert_feed_forward_kept, {
+  feed_forward({a.f(0), a.f(1), a.f(2), a.f(3), a.f(4), a.i(5)[0], a.rows(0), a.last(0), a.last(2), a.last(4)}, a.f(6),
+               a.f(7));
+})
 
 // x, w1, w2, meta, u, dy -> dx, dw1, db1, dw2, db2
 BERT_OPERATOR(bert_feed_forward_backward, {
-  const int64_t rows = a.rows(0);
-  const int64_t inputs = a.last(0);
-  const int64_t wide = a.last(4);
-  const int64_t outputs = a.last(5);
-  const char *w1 = packed_weight_across(WEIGHT, a.f(1), wide, inputs);
-  const char *w2 = packed_weight_across(WEIGHT2, a.f(2), outputs, wide);
-  const int64_t chunk = std::min(rows, chunk_rows(wide));
-  const int64_t narrow = std::max(inputs, outputs);
-  char *packed = scratch(ROWS, std::max(packed_bytes(chunk, wide), packed_bytes(wide, chunk)));
-  char *narrow_packed = scratch(ROWS2, std::max(packed_bytes(chunk, narrow), packed_bytes(narrow, chunk)));
-  float *du = reinterpret_cast<float *>(scratch(WIDE, chunk * wide * 4));
-  float *act_u = reinterpret_cast<float *>(scratch(WIDE2, chunk * wide * 4));
-  for (int64_t r = 0; r < rows; r += chunk) {
-    const int64_t n = std::min(chunk, rows - r);
-    const float *u = a.f(4) + r * wide;
-    const Plain x{a.f(0) + r * inputs, inputs};
-    const Plain dy{a.f(5) + r * outputs, outputs};
-    // du = (dy w2) act'(u), with act(u) on the way
-    pack<A_SIDE, ALONG>(dy, n, 0, outputs, narrow_packed);
-    with_act(a.i(3)[0], [&](auto k) {
-      multiply(narrow_packed, n, w2, wide, outputs, [&](int64_t row, int64_t column, const float *c) {
-        each_vector(row, column, n, wide, c, [&](int64_t i, int64_t j, vfloat v, int m) {
-          vfloat x = load_n(u + i * wide + j, m);
-          store_n(du + i * wide + j, v * slope<k.value>(x), m);
-          store_n(act_u + i * wide + j, act<k.value>(x), m);
-        });
-      });
-    });
-    // dw2 += dy^T act(u), db2
-    pack<B_SIDE, ACROSS>(Plain{act_u, wide}, wide, 0, n, packed);
-    to_weight(dy, packed, n, wide, outputs, a.f(9), r > 0, narrow_packed);
-    column_sums(dy, n, outputs, a.f(10), r > 0);
-    // dx = du w1; dw1 += du^T x, db1
-    const Plain wide_gradient{du, wide};
-    to_input(wide_gradient, w1, n, inputs, wide, a.f(6) + r * inputs, packed);
-    pack<B_SIDE, ACROSS>(x, inputs, 0, n, narrow_packed);
-    to_weight(wide_gradient, narrow_packed, n, inputs, wide, a.f(7), r > 0, packed);
-    column_sums(wide_gradient, n, wide, a.f(8), r > 0);
-  }
+  feed_forward_backward(
+      {a.f(0), a.f(1), nullptr, a.f(2), nullptr, a.i(3)[0], a.rows(0), a.last(0), a.last(4), a.last(5)}, a.f(4),
+      a.f(5), a.f(6), false, a.f(7), a.f(8), a.f(9), a.f(10));
 })

@@ -2,10 +2,14 @@
 #include "pool.h"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <mutex>
 #include <new>
+#include <string>
 #include <thread>
 
 #if defined(__linux__)
@@ -108,6 +112,22 @@ std::mutex &one_operator() {
   static std::mutex *one = new std::mutex;
   return *one;
 }
+using Profile = std::map<std::string, std::pair<int64_t, double>>;
+Profile &profile() {
+  static Profile *one = new Profile;
+  return *one;
+}
+bool is_profiled() {
+  static const bool yes = std::getenv("BERT_MS_KERNELS_PROFILE") && !std::atexit([] {
+    for (auto &[name, entry] : profile())
+      std::fprintf(stderr, "%-34s %7lld calls %9.3f s\n", name.c_str(), static_cast<long long>(entry.first),
+                   entry.second);
+  });
+  return yes;
+}
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 Buffer shared[SLOTS];
 thread_local Buffer own[SLOTS];
 
@@ -133,8 +153,18 @@ void parallel(int64_t tasks, const std::function<void(int64_t)> &body) {
 char *scratch(int slot, size_t bytes) { return shared[slot].at_least(bytes); }
 char *local_scratch(int slot, size_t bytes) { return own[slot].at_least(bytes); }
 
-Operator::Operator() { one_operator().lock(); }
-Operator::~Operator() { one_operator().unlock(); }
+Operator::Operator(const char *name) : name(name), start(0) {
+  one_operator().lock();
+  if (is_profiled()) start = now();
+}
+Operator::~Operator() {
+  if (is_profiled()) {
+    auto &entry = profile()[name];
+    entry.first++;
+    entry.second += now() - start;
+  }
+  one_operator().unlock();
+}
 
 }  // namespace bert
 

@@ -21,9 +21,12 @@ char *local_scratch(int slot, size_t bytes);
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // One operator at a time: MindSpore may call from several of its threads, but scratch memory and pool are shared.
+// With BERT_MS_KERNELS_PROFILE in the environment, calls and seconds of each operator are printed when the process ends.
 struct Operator {
-  Operator();
+  explicit Operator(const char *name);
   ~Operator();
+  const char *name;
+  double start;
 };
 
 // The arguments of a MindSpore "aot" function: inputs, then outputs.
@@ -47,7 +50,7 @@ struct Arguments {
 // Defines the exported operator NAME; BODY uses `a` (Arguments) and `count` (inputs and outputs).
 #define BERT_OPERATOR(NAME, ...)                                                                                    \
   extern "C" int NAME(int count, void **data, int *ranks, int64_t **shapes, const char **, void *, void *) {       \
-    bert::Operator operator_guard;                                                                                  \
+    bert::Operator operator_guard(#NAME);                                                                           \
     bert::Arguments a{data, ranks, shapes};                                                                         \
     (void)count;                                                                                                    \
     (void)a;                                                                                                        \

@@ -4,7 +4,7 @@
 
 #include "activation.h"
 #include "gemm.h"
-#include "mask.h"
+#include "layers.h"
 
 namespace bert {
 namespace {
@@ -24,84 +24,83 @@ inline void vectors(int64_t first, int64_t last, Each &&each) {
   if (i < last) each(i, static_cast<int>(last - i));
 }
 
-struct Norm {
-  const float *x, *residual;  // residual may be null
-  Mask mask;
-  int64_t width;
-  float eps;
-
-  // z = dropout(x) + residual of one row, with its mean and 1 / standard deviation
-  void row(int64_t r, float *z, float &mean, float &inverse) const {
-    const int64_t at = r * width;
-    vfloat total{};
-    vectors(0, width, [&](int64_t c, int n) {
-      vfloat v = load_n(x + at + c, n);
-      if (mask.drops()) v = drop(mask, static_cast<uint32_t>(at + c), v);
-      if (residual) v += load_n(residual + at + c, n);
-      store_n(z + c, v, n);
-      total += n == LANES ? v : load_part(z + c, n);
-    });
-    mean = sum(total) / width;
-    vfloat square{};
-    vectors(0, width, [&](int64_t c, int n) {
-      vfloat v = load_n(z + c, n) - mean;
-      if (n < LANES) {
-        float part[LANES] = {};
-        store_part(part, v, n);
-        v = load(part);
-      }
-      square += v * v;
-    });
-    inverse = 1.0f / std::sqrt(sum(square) / width + eps);
-  }
-};
+// z = dropout(x) + residual of one row, with its mean and 1 / standard deviation
+void sum_row(const Norm &norm, int64_t r, float *z, float &mean, float &inverse) {
+  const int64_t at = r * norm.width;
+  vfloat total{};
+  vectors(0, norm.width, [&](int64_t c, int n) {
+    vfloat v = load_n(norm.x + at + c, n);
+    if (norm.mask.drops()) v = drop(norm.mask, static_cast<uint32_t>(at + c), v);
+    if (norm.residual) v += load_n(norm.residual + at + c, n);
+    store_n(z + c, v, n);
+    total += n == LANES ? v : load_part(z + c, n);
+  });
+  mean = sum(total) / norm.width;
+  vfloat square{};
+  vectors(0, norm.width, [&](int64_t c, int n) {
+    vfloat v = load_n(z + c, n) - mean;
+    if (n < LANES) {
+      float part[LANES] = {};
+      store_part(part, v, n);
+      v = load(part);
+    }
+    square += v * v;
+  });
+  inverse = 1.0f / std::sqrt(sum(square) / norm.width + norm.eps);
+}
 
 // meta: site, threshold, scale, eps, 1 if there is a residual
-Norm make_norm(const Arguments &a, int key, int meta) {
-  Norm n{a.f(0), a.i(meta)[4] ? a.f(1) : nullptr, make_mask(a.i(key), a.i(meta)), a.last(0), 0};
-  std::memcpy(&n.eps, a.i(meta) + 3, 4);
+Norm from_arguments(const Arguments &a, int key, int meta) {
+  const int32_t *m = a.i(meta);
+  Norm n{a.f(0), m[4] ? a.f(1) : nullptr, a.f(2), make_mask(a.i(key), m), a.rows(0), a.last(0), 0};
+  std::memcpy(&n.eps, m + 3, 4);
   return n;
 }
 
-// dx, the gradient before dropout, may be null
-void layer_norm_backward(const Arguments &a, float *dx) {
-  const Norm norm = make_norm(a, 3, 4);
-  const int64_t rows = a.rows(0);
-  const int64_t width = norm.width;
-  const int64_t tasks = ceil_div(rows, BATCH);
-  const float *weight = a.f(2);
+}  // namespace
+
+void layer_norm(const Norm &norm, const float *bias, float *all_y) {
+  parallel(ceil_div(norm.rows, BATCH), [&](int64_t task) {
+    for (int64_t r = task * BATCH; r < std::min(norm.rows, (task + 1) * BATCH); r++) {
+      float *y = all_y + r * norm.width, mean, inverse;
+      sum_row(norm, r, y, mean, inverse);
+      vectors(0, norm.width, [&](int64_t c, int n) {
+        store_n(y + c, (load_n(y + c, n) - mean) * inverse * load_n(norm.weight + c, n) + load_n(bias + c, n), n);
+      });
+    }
+  });
+}
+
+void layer_norm_backward(const Norm &norm, const float *all_dy, float *all_dz, float *dweight, float *dbias,
+                         float *dx) {
+  const int64_t width = norm.width, tasks = ceil_div(norm.rows, BATCH);
   float *parts = reinterpret_cast<float *>(scratch(0, tasks * 2 * width * 4));
   parallel(tasks, [&](int64_t task) {
     float *z = reinterpret_cast<float *>(local_scratch(0, width * 4));
-    float *dweight = parts + task * 2 * width;
-    float *dbias = dweight + width;
-    std::fill(dweight, dweight + 2 * width, 0.0f);
-    for (int64_t r = task * BATCH; r < std::min(rows, (task + 1) * BATCH); r++) {
+    float *weight_part = parts + task * 2 * width, *bias_part = weight_part + width;
+    std::fill(weight_part, weight_part + 2 * width, 0.0f);
+    for (int64_t r = task * BATCH; r < std::min(norm.rows, (task + 1) * BATCH); r++) {
       const int64_t at = r * width;
-      const float *dy = a.f(5) + at;
-      float *dz = a.f(6) + at;
-      float mean;
-      float inverse;
-      norm.row(r, z, mean, inverse);
-      vfloat sums{};
-      vfloat products{};
+      const float *dy = all_dy + at;
+      float *dz = all_dz + at, mean, inverse;
+      sum_row(norm, r, z, mean, inverse);
+      vfloat sums{}, products{};
       vectors(0, width, [&](int64_t c, int n) {
-        vfloat hat = (load_n(z + c, n) - mean) * inverse;
-        vfloat d = load_n(dy + c, n);
-        store_n(dweight + c, load_n(dweight + c, n) + d * hat, n);
-        store_n(dbias + c, load_n(dbias + c, n) + d, n);
-        vfloat g = d * load_n(weight + c, n);
+        vfloat hat = (load_n(z + c, n) - mean) * inverse, d = load_n(dy + c, n);
+        store_n(weight_part + c, load_n(weight_part + c, n) + d * hat, n);
+        store_n(bias_part + c, load_n(bias_part + c, n) + d, n);
+        vfloat g = d * load_n(norm.weight + c, n);
         store_n(z + c, hat, n);
         store_n(dz + c, g, n);
         sums += g;
         products += g * hat;
       });
-      const float mean_g = sum(sums) / width;
-      const float mean_gh = sum(products) / width;
+      const float mean_g = sum(sums) / width, mean_gh = sum(products) / width;
       vectors(0, width, [&](int64_t c, int n) {
         vfloat v = (load_n(dz + c, n) - mean_g - load_n(z + c, n) * mean_gh) * inverse;
         store_n(dz + c, v, n);
-        if (dx) store_n(dx + at + c, drop(norm.mask, static_cast<uint32_t>(at + c), v), n);
+        if (!dx) return;
+        store_n(dx + at + c, norm.mask.drops() ? drop(norm.mask, static_cast<uint32_t>(at + c), v) : v, n);
       });
     }
   });
@@ -109,40 +108,27 @@ void layer_norm_backward(const Arguments &a, float *dx) {
     for (int64_t c = task * 256; c < std::min(2 * width, (task + 1) * 256); c++) {
       float total = 0;
       for (int64_t t = 0; t < tasks; t++) total += parts[t * 2 * width + c];
-      (c < width ? a.f(7)[c] : a.f(8)[c - width]) = total;
+      (c < width ? dweight[c] : dbias[c - width]) = total;
     }
   });
 }
 
-}  // namespace
 }  // namespace bert
 
 using namespace bert;
 
 // x [.., H], residual, weight [H], bias [H], key, meta -> y
-BERT_OPERATOR(bert_layer_norm, {
-  const Norm norm = make_norm(a, 4, 5);
-  const int64_t rows = a.rows(0);
-  const float *weight = a.f(2);
-  const float *bias = a.f(3);
-  parallel(ceil_div(rows, BATCH), [&](int64_t task) {
-    for (int64_t r = task * BATCH; r < std::min(rows, (task + 1) * BATCH); r++) {
-      float *y = a.f(6) + r * norm.width;
-      float mean;
-      float inverse;
-      norm.row(r, y, mean, inverse);
-      vectors(0, norm.width, [&](int64_t c, int n) {
-        store_n(y + c, (load_n(y + c, n) - mean) * inverse * load_n(weight + c, n) + load_n(bias + c, n), n);
-      });
-    }
-  });
-})
+BERT_OPERATOR(bert_layer_norm, { layer_norm(from_arguments(a, 4, 5), a.f(3), a.f(6)); })
 
 // x, residual, weight, key, meta, dy -> dz, dweight, dbias
-BERT_OPERATOR(bert_layer_norm_backward, { layer_norm_backward(a, nullptr); })
+BERT_OPERATOR(bert_layer_norm_backward, {
+  layer_norm_backward(from_arguments(a, 3, 4), a.f(5), a.f(6), a.f(7), a.f(8), nullptr);
+})
 
 // x, residual, weight, key, meta, dy -> dz, dweight, dbias, dx
-BERT_OPERATOR(bert_dropout_layer_norm_backward, { layer_norm_backward(a, a.f(9)); })
+BERT_OPERATOR(bert_dropout_layer_norm_backward, {
+  layer_norm_backward(from_arguments(a, 3, 4), a.f(5), a.f(6), a.f(7), a.f(8), a.f(9));
+})
 
 // x, meta (act) -> y
 BERT_OPERATOR(bert_activation, {
