@@ -49,7 +49,7 @@ def test_what_was_saved_comes_back(tmp_path):
 
 
 def test_steps_are_ordered_by_number(tmp_path):
-    point = store_with(tmp_path, 9, 10, 100, 20).latest()
+    point = store_with(tmp_path, 2, 9, 10, 100).latest()
     assert point is not None and point.step == 100
 
 
@@ -120,6 +120,14 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, capl
     assert point is not None and point.step == 1
     assert len(caplog.records) == 1
     assert re.search(DAMAGES[damage], caplog.text)
+
+
+def test_damaged_newer_checkpoints_do_not_crowd_out_good_ones(tmp_path):
+    store = store_with(tmp_path, 1, 5, 6, keep_last=2)
+    for step in (5, 6):
+        damage_flip(tmp_path / f"step-{step}")
+    store_with(tmp_path, 2, 3, keep_last=2)
+    assert names(tmp_path) == ["step-2", "step-3"]
 
 
 def test_a_full_disk_leaves_earlier_checkpoints_and_nothing_half_written(tmp_path, monkeypatch):
