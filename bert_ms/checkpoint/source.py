@@ -16,7 +16,7 @@ CONFIG_NAMES = ("config.json", "bert_config.json")
 PREFERRED = "model.safetensors"
 MAX_INDEX_BYTES = 64 << 20
 _TEXT_SUFFIXES = (".json", ".txt", ".md", ".yaml", ".yml", ".npz", ".npy", ".py", ".jsonl", ".log", ".png", ".html")
-_TORCH_NAMES = (".bin", ".pt", ".pth")
+_WEIGHT_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".h5", ".params")
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,13 @@ def _weights_in(directory: Path) -> Path:
     if len(indices) == 1:
         return _inside(directory, indices[0].name)
     candidates = [p for p in files if p.suffix not in _TEXT_SUFFIXES]
-    readable = [p.name for p in candidates if p.stat().st_size and readers.sniff(_inside(directory, p.name))]
+    at_home = [p for p in candidates if p.suffix in _WEIGHT_SUFFIXES or not _leads_out(directory, p)]
+    readable = [p.name for p in at_home if p.stat().st_size and readers.sniff(_inside(directory, p.name))]
     if len(readable) == 1:
         return _inside(directory, readable[0])
     if readable:
         raise CheckpointError(f"{directory} holds several weights files ({', '.join(readable)}): name the one meant.")
-    suspects = [p for p in candidates if p.suffix in (*_TORCH_NAMES, ".ckpt", ".safetensors", ".h5", ".params")]
+    suspects = [p for p in candidates if p.suffix in _WEIGHT_SUFFIXES]
     if suspects:
         return _inside(directory, suspects[0].name)  # reading it says what is wrong with it
     shown = ", ".join(p.name for p in files[:8]) or "no files"
@@ -107,13 +108,18 @@ def _inside(directory: Path, name: str) -> Path:
     file = directory / name
     if not file.exists():
         raise CheckpointError(f"{directory}: '{name}' is named, but is not there.")
-    real, home = file.resolve(), directory.resolve()
-    is_cache_blob = home.parent.name == "snapshots" and real.parent == home.parent.parent / "blobs"
-    if real.parent != home and not is_cache_blob:
+    if _leads_out(directory, file):
         raise CheckpointError(
-            f"{file} links out of its directory, to {real}; it is not followed. Name that file, or copy it here."
+            f"{file} links out of its directory, to {file.resolve()}; it is not followed. Name that file, or copy it "
+            f"here."
         )
     return file
+
+
+def _leads_out(directory: Path, file: Path) -> bool:
+    real, home = file.resolve(), directory.resolve()
+    is_cache_blob = home.parent.name == "snapshots" and real.parent == home.parent.parent / "blobs"
+    return real.parent != home and not is_cache_blob
 
 
 def _read_sharded(index: Path) -> Weights:

@@ -15,6 +15,9 @@ or by its last name alone, where only one section has it: epochs=3  source=DIR
 """
 
 
+MAX_DEVICES = 1024  # of one machine; each is a process
+
+
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs: Any):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs)
@@ -115,8 +118,8 @@ def _add_devices(command: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of devices: expected 1 or more")
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_DEVICES:
+        raise argparse.ArgumentTypeError(f"'{text[:40]}' is no number of devices: expected 1 to {MAX_DEVICES:,}")
     return int(text)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from bert_ms.config import RunConfig
 from bert_ms.data import questions
 from bert_ms.decoding import question_answering as decoding
+from bert_ms.errors import DataError
 from bert_ms.metrics import squad as metrics
 from bert_ms.records import QuestionPrediction
 from bert_ms.tasks.work import Prepared, Purpose
@@ -34,8 +35,17 @@ class QuestionAnsweringWork:
         self.data, self.evaluation, self.tokenizer = config.data, config.evaluation, tokenizer
 
     def prepare(self, path: str | Path, purpose: Purpose) -> Prepared:
-        """Read a SQuAD file and cut its questions into windows; answers are found again for training only."""
+        """Read a SQuAD file and cut its questions into windows; answers are found again for training only.
+
+        Raises:
+            DataError: the file cannot be used, or holds no answers to score by.
+        """
         loaded, rows = questions.prepare(path, self.tokenizer, self.data, is_training=purpose == "train")
+        if purpose == "evaluate" and not loaded.with_negatives and not any(e.answers for e in loaded.examples):
+            raise DataError(
+                f"{path}: none of its {len(loaded.examples):,} questions has an answer to score by. `bert-ms predict` "
+                f"answers questions without one."
+            )
         logger.info("%s: %d questions, %d windows", path, len(loaded.examples), len(rows.lengths()))
         return Prepared(loaded.examples, rows, {WITH_NEGATIVES: loaded.with_negatives})
 

@@ -97,9 +97,9 @@ class TensorBoardLog:
 
     def __init__(self, directory: str | Path, *, resume_step: int | None = None):
         # Not its SummaryWriter: that one writes in a thread, which a full disk kills, and then waits for it for ever.
-        files = require("tensorboardX.event_file_writer", purpose="write TensorBoard events")
-        self._scalar = require("tensorboardX.summary", purpose="write TensorBoard events").scalar
-        self._events = require("tensorboardX.proto.event_pb2", purpose="write TensorBoard events")
+        parts = [f"tensorboardX{part}" for part in ("", ".event_file_writer", ".summary", ".proto.event_pb2")]
+        _, files, summary, self._events = (require(part, purpose="write TensorBoard events") for part in parts)
+        self._scalar = summary.scalar
         self._directory = Path(directory)
         self._writer: Any = None
         with self._giving_up():
@@ -137,7 +137,9 @@ class TensorBoardLog:
         try:
             yield
         except OSError as error:
-            self._writer = None
+            writer, self._writer = self._writer, None
+            with suppress(OSError, AttributeError):  # there may be none yet
+                writer.close()
             _log.warning("no more TensorBoard events: %s: %s", self._directory, error.strerror or error)
 
 

@@ -131,13 +131,16 @@ class CheckpointStore:
         return self.directory / (f"step-{step}.{max(taken) + 1}" if taken else f"step-{step}")
 
     def _prune(self, step: int) -> None:
-        """Delete what is too old, and what is of a later step than the one just saved: it was passed over as damaged.
+        """Delete what is too old for the step just saved.
 
-        If those stayed, they would count as the newest, and each good checkpoint as too old.
+        Damaged checkpoints of later steps, which the run passed over, go too: they would count as the newest, and each
+        good one as too old.
         """
-        newest = {number: path for number, _, path in self._checkpoints() if number <= step}
+        found = self._checkpoints()
+        damaged = {path for number, _, path in found if number > step and _damage(path) is not None}
+        newest = {number: path for number, _, path in found if path not in damaged}
         kept = set(list(newest.values())[-self.keep_last :])
-        for _, _, path in self._checkpoints():
+        for _, _, path in found:
             if path not in kept:
                 _remove(path)
 

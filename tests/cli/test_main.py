@@ -138,7 +138,7 @@ def test_a_worker_trains_and_does_not_launch_again(
         (["train", "-c", "squad_sample", "--dry_run"], "unknown option --dry_run. Did you mean --dry-run?"),
         (["train", "-c", "squad_sample", "--epochs=1"], "are given without dashes: epochs=1"),
         (["train", "-c", "squad_sample", "fast"], "'fast' is not understood"),
-        (["train", "-c", "squad_sample", "--devices", "0"], "'0' is no number of devices"),
+        (["train", "-c", "squad_sample", "--devices", "0"], "'0' is no number of devices: expected 1 to 1,024"),
         (["doctor", "epochs=1"], "doctor has no configuration, so it takes no epochs=1"),
         (["convert", "a", "b", "--format", "onnx"], "invalid choice: 'onnx'"),
         (["trian"], "invalid choice: 'trian'"),

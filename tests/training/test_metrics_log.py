@@ -92,6 +92,24 @@ def test_tensorboard_gets_every_number(tmp_path: Path) -> None:
     assert b"grad_norm" not in events.read_bytes()
 
 
+def test_a_full_disk_ends_events_with_a_warning_and_not_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("tensorboardX")
+    log = TensorBoardLog(tmp_path)
+    log._writer.write_event = full_disk
+    for step in range(50):  # its own writer would wait for ever after ten
+        log.write(TRAIN, step, {"loss": 1.0})
+    log.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"no more TensorBoard events: {tmp_path}: No space left on device"
+    ]
+
+
+def full_disk(event: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_run_goes_on_without_tensorboardx(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -123,7 +123,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, capl
 
 
 def test_damaged_newer_checkpoints_do_not_crowd_out_good_ones(tmp_path):
-    store = store_with(tmp_path, 1, 5, 6, keep_last=2)
+    store_with(tmp_path, 1, 5, 6, keep_last=2)
     for step in (5, 6):
         damage_flip(tmp_path / f"step-{step}")
     store_with(tmp_path, 2, 3, keep_last=2)
