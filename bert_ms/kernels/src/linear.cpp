@@ -112,7 +112,7 @@ void linear_backward(const float *x, const float *const *w, const MakeSource &ma
     for (int k = 0; k < layers; k++)
       pack_panel<B_SIDE, ACROSS>(Plain{w[k], inputs}, p * PANEL, inputs, 0, outputs, weight + p * bytes + k * part);
   });
-  const int64_t chunk = std::min(rows, chunk_rows(std::max(inputs, outputs)));
+  const int64_t chunk = std::min<int64_t>(rows, 1024);  // every further one adds to all of dw again
   char *x_packed = scratch(ROWS, packed_bytes(inputs, chunk));
   char *dy_packed = scratch(ROWS2, std::max(packed_bytes(outputs, chunk), ceil_div(chunk, PANEL) * bytes));
   for (int64_t r = 0; r < rows; r += chunk) {
@@ -183,7 +183,7 @@ void feed_forward_backward(const FeedForward &f, const float *all_u, const float
   const int64_t inputs = f.inputs, wide = f.wide, outputs = f.outputs;
   const char *w1 = packed_weight_across(WEIGHT, f.w1, wide, inputs);
   const char *w2 = packed_weight_across(WEIGHT2, f.w2, outputs, wide);
-  const int64_t chunk = std::min(f.rows, chunk_rows(wide)), narrow = std::max(inputs, outputs);
+  const int64_t chunk = std::min<int64_t>(f.rows, 1024), narrow = std::max(inputs, outputs);
   char *packed = scratch(ROWS, std::max(packed_bytes(chunk, wide), packed_bytes(wide, chunk)));
   char *narrow_packed = scratch(ROWS2, std::max(packed_bytes(chunk, narrow), packed_bytes(narrow, chunk)));
   float *du = reinterpret_cast<float *>(scratch(WIDE, chunk * wide * 4));

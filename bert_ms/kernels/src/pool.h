@@ -27,6 +27,7 @@ struct Operator {
   ~Operator();
   const char *name;
   double start;
+  unsigned control;  // of the caller's floating-point unit
 };
 
 // The arguments of a MindSpore "aot" function: inputs, then outputs.
