@@ -120,6 +120,17 @@ def parameters_left_empty() -> Iterator[None]:
         parameter.init_param = True
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: Python's own does by its class, MindSpore's by its words.
+
+    Source: messages of MindSpore 2.10 (`mem_manager`, `AscendMemAdapter`) and of the CANN runtime.
+    """
+    words = ("Allocate memory failed", "Memory not enough", "Out of memory", "out of memory", "bad_alloc")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
+
+
 def current_device() -> str:
     """The device that is set: cpu, gpu or ascend."""
     target = mindspore().get_context("device_target")

@@ -136,7 +136,14 @@ def save(
 def copy(
     checkpoint: Checkpoint, destination: str | os.PathLike[str], *, format: str, file_name: str | None = None
 ) -> Path:
-    """Write an opened checkpoint in another format, tensor by tensor; tokenizer files go along. See `save`."""
+    """Write an opened checkpoint in another format, tensor by tensor; tokenizer files go along. See `save`.
+
+    Raises:
+        CheckpointError: also where the destination is one of the files that are read.
+    """
+    target = Path(destination).expanduser()
+    if any(target.exists() and target.samefile(file) for file in checkpoint.weights.files):
+        raise CheckpointError(f"{target} is the source itself, which is left as it is: name another destination.")
     config = dataclasses.replace(
         checkpoint.config, task=checkpoint.task, add_pooler="pooler.dense.weight" in checkpoint.entries
     )

@@ -7,8 +7,13 @@ import sys
 from collections.abc import Sequence
 
 from bert_ms.cli.parser import parse
+from bert_ms.compat import is_out_of_memory
 from bert_ms.errors import BertMsError, ConfigError
 
+OUT_OF_MEMORY = (
+    "memory ran out. Lower training.batch_size (training.accumulate makes up for it), evaluation.batch_size or "
+    "data.max_length; --dry-run estimates what a run needs."
+)
 MAX_ERROR_LINES = 40
 MAX_ERROR_COLUMNS = 1000
 
@@ -39,6 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         _complain(str(error))
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if arguments.debug or not is_out_of_memory(error):
+            raise
+        _complain(OUT_OF_MEMORY)
         return 1
     except KeyboardInterrupt:
         _complain("interrupted")

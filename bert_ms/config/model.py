@@ -128,6 +128,8 @@ class BertConfig:
         Raises:
             ConfigError: listing every unknown key and every bad value.
         """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"a configuration is a mapping of keys to values, not a {type(values).__name__}.")
         fields, problems = dialects.translate(values, known=[f.name for f in dataclasses.fields(cls)])
         try:
             config = cls(**_typed(fields, problems))

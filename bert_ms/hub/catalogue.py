@@ -61,6 +61,9 @@ def resolve(source: str | os.PathLike[str]) -> Path:
         CheckpointError: it is neither, or the files of that name are not what they should be.
         DependencyError: the package that carries a named model is not installed.
     """
+    if not isinstance(source, str | os.PathLike) or not os.fspath(source):
+        names = ", ".join(models())
+        raise CheckpointError(f"the source is {source!r}: expected a directory, a file, or one of: {names}.")
     path = Path(source).expanduser()
     if path.exists():
         return path

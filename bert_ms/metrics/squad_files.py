@@ -32,6 +32,8 @@ def read_questions(dataset: str | Path | Mapping[str, Any] | Sequence[QuestionEx
     Raises:
         DataError: it is not of SQuAD's form; the text names the place, for example `data[0].paragraphs[2].qas[1]`.
     """
+    if not isinstance(dataset, str | Path | Mapping | Sequence):
+        raise DataError(f"a data set is a SQuAD file, its content or examples, not {_kind(dataset)}.")
     if not isinstance(dataset, str | Path | Mapping):
         examples = list(dataset)
         if examples and not isinstance(examples[0], QuestionExample):

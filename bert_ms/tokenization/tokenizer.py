@@ -84,6 +84,8 @@ class Tokenizer:
         Raises:
             TokenizerError: nothing there, or files that cannot be used.
         """
+        if not isinstance(source, str | os.PathLike) or not os.fspath(source):
+            raise TokenizerError(f"the source is {source!r}: expected a directory with vocab.txt or tokenizer.json.")
         path = Path(source)
         if not path.exists():
             if _resolve is None or path.is_absolute():

@@ -177,6 +177,16 @@ def test_saving_again_replaces_what_was_there(tmp_path: Path) -> None:
     assert opened.array("embeddings.word_embeddings.weight").tobytes() == parameter.asnumpy().tobytes()
 
 
+def test_a_source_is_not_written_over_by_its_own_conversion(tmp_path: Path) -> None:
+    source = write_tiny(tmp_path / "tiny")
+    opened = checkpoint.open_checkpoint(source)
+    file = opened.weights.files[0]
+    before = file.read_bytes()
+    with pytest.raises(CheckpointError, match="is the source itself, which is left as it is: name another destination"):
+        checkpoint.copy(opened, file, format="modelzoo")
+    assert file.read_bytes() == before
+
+
 def test_a_changed_weights_file_is_noticed(tmp_path: Path) -> None:
     written = checkpoint.save(model.build(TINY, "encoder"), tmp_path / "out", format=HF)
     content = bytearray(written.read_bytes())

@@ -51,3 +51,9 @@ def test_a_changed_file_of_a_named_model_is_refused(monkeypatch: pytest.MonkeyPa
         CheckpointError, match=r"model\.safetensors has another sha256 than the catalogue's 53aa51172d142c89"
     ):
         catalogue.resolve("minilm")
+
+
+@pytest.mark.parametrize("source", [None, 5, ""])
+def test_what_is_no_source_is_refused(source: object) -> None:
+    with pytest.raises(CheckpointError, match=rf"the source is {source!r}: expected a directory, a file, or one of: "):
+        catalogue.resolve(source)  # type: ignore[arg-type]

@@ -214,3 +214,8 @@ def test_threshold_without_odds_and_incomplete_odds_are_refused() -> None:
 def test_unknown_language_lists_the_known_ones() -> None:
     with pytest.raises(DataError, match="unknown language 'fr': Known: auto, en, zh"):
         squad.evaluate(_dataset(("a", ["x"])), {"a": "x"}, language="fr")
+
+
+def test_what_is_no_data_set_is_refused() -> None:
+    with pytest.raises(DataError, match="a data set is a SQuAD file, its content or examples, not nothing"):
+        squad.evaluate(None, {})  # type: ignore[arg-type]
