@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Tasks whose head reads the pooler's output. The others are built without one; an encoder keeps what it has.
-TASKS_WITH_POOLER = frozenset({"pretraining", "next-sentence", "sequence-classification", "multiple-choice"})
-
 
 def from_config(
     config: BertConfig | Mapping[str, Any] | str | os.PathLike[str],
@@ -44,7 +41,7 @@ def from_config(
     from bert_ms import model
 
     settled = config if isinstance(config, BertConfig) else _read_config(config)
-    return model.build(_with_pooler(settled, task), task, num_labels=num_labels, dtype=dtype or "float32")
+    return model.build(settled, task, num_labels=num_labels, dtype=dtype or "float32")
 
 
 def from_pretrained(
@@ -100,8 +97,11 @@ def from_checkpoint(
     """A network with the weights of an opened checkpoint; see `from_pretrained`."""
     from bert_ms import model
 
-    settled = _with_pooler(opened.config, task)
+    settled = opened.config
     notes = []
+    labels = opened.shapes.get("classifier.weight")
+    if settled.num_labels is None and labels is not None:
+        settled = dataclasses.replace(settled, num_labels=labels[0])
     if task == "encoder" and "pooler.dense.weight" not in opened.entries:
         settled = dataclasses.replace(settled, add_pooler=False)
         notes.append("the file has no pooler: the encoder returns the hidden states only")
@@ -131,9 +131,3 @@ def _read_config(config: Mapping[str, Any] | str | os.PathLike[str]) -> BertConf
     if isinstance(config, Mapping):
         return BertConfig.from_dict(config, source="config")
     return BertConfig.from_file(config)
-
-
-def _with_pooler(config: BertConfig, task: str) -> BertConfig:
-    if task == "encoder":
-        return config
-    return dataclasses.replace(config, add_pooler=task in TASKS_WITH_POOLER)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
 
 from mindspore import nn
 from mindspore.nn.utils import no_init_parameters
@@ -12,12 +14,42 @@ from mindspore.nn.utils import no_init_parameters
 from bert_ms.config import BertConfig
 from bert_ms.errors import ConfigError, unknown
 from bert_ms.model.bert import BertModel
+from bert_ms.model.heads.classification import MultipleChoice, NextSentence, SequenceClassification
+from bert_ms.model.heads.language_model import CausalLM, MaskedLM, Pretraining
 from bert_ms.model.heads.question_answering import QuestionAnswering
+from bert_ms.model.heads.token_classification import TokenClassification
 
-# Task -> head on an encoder; None is the encoder itself.
-HEADS: dict[str, Callable[[BertModel], nn.Cell] | None] = {
-    "encoder": None,
-    "question-answering": QuestionAnswering,
+
+@dataclass(frozen=True)
+class Head:
+    """What a task's network is made of.
+
+    Attributes:
+        make: the head on an encoder; None is the encoder itself.
+        reads_pooler: the head reads the pooled output; the encoder of the others has no pooler.
+        is_decoder: attention looks at earlier positions only.
+        num_labels: outputs of the classifier where nobody says; None where the task has no labels of its own.
+    """
+
+    make: Callable[[BertModel], nn.Cell] | None
+    reads_pooler: bool = False
+    is_decoder: bool = False
+    num_labels: int | None = None
+
+
+# Two labels where nothing is said: the meaning of a Hugging Face configuration without id2label.
+_USUAL_LABELS = 2
+
+HEADS: dict[str, Head] = {
+    "encoder": Head(None),
+    "pretraining": Head(Pretraining, reads_pooler=True),
+    "masked-lm": Head(MaskedLM),
+    "causal-lm": Head(CausalLM, is_decoder=True),
+    "next-sentence": Head(NextSentence, reads_pooler=True),
+    "sequence-classification": Head(SequenceClassification, reads_pooler=True, num_labels=_USUAL_LABELS),
+    "multiple-choice": Head(MultipleChoice, reads_pooler=True),
+    "token-classification": Head(TokenClassification, num_labels=_USUAL_LABELS),
+    "question-answering": Head(QuestionAnswering),
 }
 
 
@@ -27,9 +59,10 @@ def build(
     """A network with random weights, in evaluation mode.
 
     Args:
-        config: the architecture; `task` and `num_labels` given here replace what it says.
+        config: the architecture; `task` and `num_labels` given here replace what it says, and a head settles
+            `add_pooler` and `is_decoder`.
         task: one of HEADS.
-        num_labels: outputs of a classifier head.
+        num_labels: outputs of a classifier head; None takes the configuration's, or 2 where it has none.
         dtype: "float32", "float16" or "bfloat16", see `BertModel`.
         initialise: draw the weights now; False leaves each parameter without data until `set_data` or `init_data`
             (a base network is then made in 0.1 s, where drawing takes 4 s).
@@ -42,12 +75,23 @@ def build(
     """
     if task not in HEADS:
         raise ConfigError(unknown("task", task, HEADS))
-    changes: dict[str, object] = {"task": task}
-    if num_labels is not None and num_labels != config.num_labels:
-        changes |= {"num_labels": num_labels, "labels": ()}
-    config = dataclasses.replace(config, **changes)  # type: ignore[arg-type]
     head = HEADS[task]
+    config = _settle(config, task, head, num_labels)
     with nullcontext() if initialise else no_init_parameters():
         bert = BertModel(config, dtype=dtype)
-        network = bert if head is None else head(bert)
+        network = bert if head.make is None else head.make(bert)
     return network.set_train(False)
+
+
+def _settle(config: BertConfig, task: str, head: Head, num_labels: int | None) -> BertConfig:
+    """The configuration as the task's network has it."""
+    changes: dict[str, Any] = {"task": task}
+    if num_labels is not None and num_labels != config.num_labels:
+        changes |= {"num_labels": num_labels, "labels": ()}
+    elif num_labels is None and head.make is not None and head.num_labels is None:
+        changes |= {"num_labels": None, "labels": ()}  # of another task
+    elif config.num_labels is None:
+        changes |= {"num_labels": head.num_labels}
+    if head.make is not None:
+        changes |= {"add_pooler": head.reads_pooler, "is_decoder": config.is_decoder or head.is_decoder}
+    return dataclasses.replace(config, **changes)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from bert_ms.config import BertConfig
 from bert_ms.errors import ConfigError
+from bert_ms.model.heads.classification import MultipleChoice, NextSentence, SequenceClassification
+from bert_ms.model.heads.language_model import CausalLM, MaskedLM, Pretraining
 from bert_ms.model.heads.question_answering import QuestionAnswering
+from bert_ms.model.heads.token_classification import TokenClassification
+
+# A label that does not count. Source: PyTorch's and Hugging Face's `ignore_index`.
+IGNORED = -100
 
 
 def log_softmax(logits: Tensor) -> Tensor:
@@ -50,8 +59,105 @@ class SpanLoss(nn.Cell):
         return masked_cross_entropy(logits_BS, positions_B, positions_B < logits_BS.shape[1])
 
 
-# Head -> its loss, with the number of label tensors that it takes.
-LOSSES: dict[type, tuple[type[nn.Cell], int]] = {QuestionAnswering: (SpanLoss, 2)}
+class LabelLoss(nn.Cell):
+    """Mean cross entropy of one label a row or a token; IGNORED ones are left out.
+
+    Shapes: logits float32 [..., L]; labels int32 [...].
+    """
+
+    def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
+        labels_R = ops.reshape(labels, (-1,))
+        return masked_cross_entropy(ops.reshape(logits, (-1, logits.shape[-1])), labels_R, labels_R != IGNORED)
+
+
+class NextWordLoss(nn.Cell):
+    """Mean cross entropy of each position's logits against the NEXT position's label.
+
+    Labels are shifted, not logits: those are V times larger. Source: Hugging Face `BertLMHeadModel`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = LabelLoss()
+
+    def construct(self, logits_BSV: Tensor, labels_BS: Tensor) -> Tensor:
+        nothing_B1 = ops.full_like(labels_BS[:, :1], IGNORED)
+        return self.loss(logits_BSV, ops.concat((labels_BS[:, 1:], nothing_B1), 1))
+
+
+class PretrainingLoss(nn.Cell):
+    """Mean cross entropy of the masked words plus that of the next sentence.
+
+    Source: Devlin et al. 2019, section A.2.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = LabelLoss()
+
+    def construct(self, outputs: tuple, labels_BS: Tensor, next_sentence_label_B: Tensor) -> Tensor:
+        return self.loss(outputs[0], labels_BS) + self.loss(outputs[1], next_sentence_label_B)
+
+
+class RegressionLoss(nn.Cell):
+    """Mean squared difference. Shapes: values float32 [B, L]; labels float32 [B] (L = 1) or [B, L]."""
+
+    def construct(self, values_BL: Tensor, labels: Tensor) -> Tensor:
+        difference_BL = values_BL - ops.reshape(ops.cast(labels, ms.float32), values_BL.shape)
+        return ops.reduce_mean(difference_BL * difference_BL)
+
+
+class MultiLabelLoss(nn.Cell):
+    """Mean binary cross entropy of every label by itself. Shapes: logits, labels (0 to 1) float32 [B, L]."""
+
+    def construct(self, logits_BL: Tensor, labels_BL: Tensor) -> Tensor:
+        # log(1 + exp(x)) - y x, written so that nothing overflows.
+        softplus_BL = ops.maximum(logits_BL, logits_BL * 0) + ops.log(1.0 + ops.exp(-ops.abs(logits_BL)))
+        return ops.reduce_mean(softplus_BL - logits_BL * ops.cast(labels_BL, ms.float32))
+
+
+class SequenceLoss(nn.Cell):
+    """The loss of a sequence classifier: by `problem_type`, or where that is None by labels, as Hugging Face does.
+
+    One output is a regression; of several, whole numbers [B] name one label a row, floats [B, L] weigh all labels.
+
+    Args:
+        problem_type: of the config.
+        num_labels: L.
+    """
+
+    def __init__(self, problem_type: str | None, num_labels: int):
+        super().__init__()
+        self.kind = "regression" if problem_type is None and num_labels == 1 else problem_type
+        self.single, self.multiple, self.regression = LabelLoss(), MultiLabelLoss(), RegressionLoss()
+
+    def construct(self, logits_BL: Tensor, labels: Tensor) -> Tensor:
+        if self.kind == "regression":
+            return self.regression(logits_BL, labels)
+        if self.kind == "single_label_classification" or (self.kind is None and labels.ndim == 1):
+            return self.single(logits_BL, labels)
+        return self.multiple(logits_BL, labels)
+
+
+def _sequence_loss(config: BertConfig) -> nn.Cell:
+    return SequenceLoss(config.problem_type, config.num_labels or 1)
+
+
+def _of(loss: type[nn.Cell]) -> Callable[[BertConfig], nn.Cell]:
+    return lambda _config: loss()
+
+
+# Head -> what makes its loss from the config, with the number of label tensors that it takes.
+LOSSES: dict[type, tuple[Callable[[BertConfig], nn.Cell], int]] = {
+    QuestionAnswering: (_of(SpanLoss), 2),
+    Pretraining: (_of(PretrainingLoss), 2),
+    MaskedLM: (_of(LabelLoss), 1),
+    CausalLM: (_of(NextWordLoss), 1),
+    NextSentence: (_of(LabelLoss), 1),
+    SequenceClassification: (_sequence_loss, 1),
+    MultipleChoice: (_of(LabelLoss), 1),
+    TokenClassification: (_of(LabelLoss), 1),
+}
 
 
 class WithLoss(nn.Cell):
@@ -70,7 +176,7 @@ class WithLoss(nn.Cell):
             heads = ", ".join(sorted(head.__name__ for head in LOSSES))
             raise ConfigError(f"{type(network).__name__} has no loss: give a network with a head ({heads}).")
         loss, self.labels = LOSSES[type(network)]
-        self.network, self.loss = network, loss()
+        self.network, self.loss = network, loss(network.config)
 
     def construct(self, *batch: Tensor) -> Tensor:
         end = 3 + self.labels

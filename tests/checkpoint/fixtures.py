@@ -1,4 +1,4 @@
-"""The golden fixtures that this issue loads, in one table, with the way from our outputs to theirs."""
+"""The golden fixtures of every task, in one table, with the way from our outputs and labels to theirs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from tests.support import golden
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-ENCODER, QA = "encoder", "question-answering"
+ENCODER, QA, PRETRAINING, MLM = "encoder", "question-answering", "pretraining", "masked-lm"
+SEQUENCE, TOKENS = "sequence-classification", "token-classification"
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -25,6 +26,7 @@ class Fixture:
         file: inside the folder, where it holds several checkpoints.
         outputs: our outputs, as the peer presents them.
         dropped: how many tensors are known and not needed.
+        labels: our labels, from the peer's inputs; None where the fixture has no loss.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Fixture:
     file: str = ""
     outputs: Callable[[tuple[np.ndarray, ...], Arrays], dict[str, np.ndarray]] = lambda out, _: _encoder(out)
     dropped: int = 0
+    labels: Callable[[Arrays], tuple[np.ndarray, ...]] | None = None
 
     @property
     def id(self) -> str:
@@ -80,6 +83,49 @@ def _zoo_spans(out: tuple[np.ndarray, ...], inputs: Arrays) -> dict[str, np.ndar
     return {"log_probs": np.stack(logs, axis=-1), "start_scores": start, "end_scores": end}
 
 
+def _logits(out: tuple[np.ndarray, ...], _: Arrays) -> dict[str, np.ndarray]:
+    return {"logits": out[0]}
+
+
+def _two_logits(out: tuple[np.ndarray, ...], _: Arrays) -> dict[str, np.ndarray]:
+    return dict(zip(("prediction_logits", "seq_relationship_logits"), out, strict=True))
+
+
+def _zoo_pretraining(out: tuple[np.ndarray, ...], inputs: Arrays) -> dict[str, np.ndarray]:
+    """The zoo's departure: log-softmax, of the masked positions only."""
+    rows = np.arange(len(out[0]))[:, None]
+    masked = out[0][rows, inputs["masked_lm_positions"]].reshape(-1, out[0].shape[-1])
+    return {"mlm_log_probs": log_softmax(masked, -1), "nsp_log_probs": log_softmax(out[1], -1)}
+
+
+def _zoo_classes(out: tuple[np.ndarray, ...], _: Arrays) -> dict[str, np.ndarray]:
+    """The zoo's departure: log-softmax, but for one of its metrics."""
+    return {"log_probs": log_softmax(out[0], -1), "raw_logits": out[0]}
+
+
+def _zoo_tags(out: tuple[np.ndarray, ...], _: Arrays) -> dict[str, np.ndarray]:
+    """The zoo's departure: log-softmax, of all tokens in one row after the other."""
+    return {"log_probs": log_softmax(out[0].reshape(-1, out[0].shape[-1]), -1)}
+
+
+def named(*names: str) -> Callable[[Arrays], tuple[np.ndarray, ...]]:
+    """Labels that our losses take as the peer has them."""
+    return lambda inputs: tuple(inputs[name] for name in names)
+
+
+def _zoo_masked(inputs: Arrays) -> tuple[np.ndarray, ...]:
+    """The zoo's masked words, given by positions and weights, as labels of all positions."""
+    assert set(np.unique(inputs["masked_lm_weights"])) <= {0.0, 1.0}
+    labels = np.full(inputs["input_ids"].shape, -100)
+    row, at = np.nonzero(inputs["masked_lm_weights"])
+    labels[row, inputs["masked_lm_positions"][row, at]] = inputs["masked_lm_ids"][row, at]
+    return labels, inputs["next_sentence_labels"][:, 0]
+
+
+_SPAN = named("start_positions", "end_positions")
+_ONE = named("labels")
+_TWO = named("labels", "next_sentence_label")
+
 HUGGING_FACE = (
     Fixture("hf_bert_model"),
     Fixture("hf_bert_model_gelu_new"),
@@ -87,24 +133,47 @@ HUGGING_FACE = (
     Fixture("hf_bert_model_nopool"),
     Fixture("hf_bert_model_bf16"),
     Fixture("hf_bert_model_f16"),
-    Fixture("hf_bert_qa", QA, outputs=_spans),
-    Fixture("hf_bert_qa_negpos", QA, outputs=_spans),
+    Fixture("hf_bert_qa", QA, outputs=_spans, labels=_SPAN),
+    Fixture("hf_bert_qa_negpos", QA, outputs=_spans, labels=_SPAN),
     Fixture("hf_bert_relative_key", dropped=1),
     Fixture("hf_bert_relative_key_query", dropped=1),
     Fixture("hf_nezha_model"),
     Fixture("hf_nezha_model_mr8"),
-    Fixture("hf_nezha_qa", QA, outputs=_spans),
+    Fixture("hf_nezha_qa", QA, outputs=_spans, labels=_SPAN),
+    Fixture("hf_bert_pretraining", PRETRAINING, outputs=_two_logits, labels=_TWO),
+    Fixture("hf_bert_mlm", MLM, outputs=_logits, labels=_ONE),
+    Fixture("hf_bert_mlm_untied", MLM, outputs=_logits, dropped=1, labels=_ONE),
+    Fixture("hf_bert_mlm_sharded", MLM, outputs=_logits, labels=_ONE),
+    Fixture("hf_bert_mlm_relative_key_query", MLM, outputs=_logits, dropped=1, labels=_ONE),
+    Fixture("hf_bert_lmhead", "causal-lm", outputs=_logits, labels=_ONE),
+    Fixture("hf_bert_nsp", "next-sentence", outputs=_logits, labels=_ONE),
+    Fixture("hf_bert_seqcls", SEQUENCE, outputs=_logits, labels=_ONE),
+    Fixture("hf_bert_seqcls_regression", SEQUENCE, outputs=_logits, labels=_ONE),
+    Fixture("hf_bert_seqcls_multilabel", SEQUENCE, outputs=_logits, labels=_ONE),
+    Fixture("hf_bert_multiplechoice", "multiple-choice", outputs=_logits, labels=_ONE),
+    Fixture("hf_bert_tokencls", TOKENS, outputs=_logits, labels=_ONE),
+    Fixture("hf_nezha_pretraining", PRETRAINING, outputs=_two_logits, labels=_TWO),
+    Fixture("hf_nezha_mlm", MLM, outputs=_logits, labels=_ONE),
+    Fixture("hf_nezha_mlm_mr8", MLM, outputs=_logits, labels=_ONE),
+    Fixture("hf_nezha_seqcls", SEQUENCE, outputs=_logits, labels=_ONE),
+    Fixture("hf_nezha_tokencls", TOKENS, outputs=_logits, labels=_ONE),
 )
 MODEL_ZOO = (
     Fixture("modelzoo_bert_model", outputs=_zoo_encoder),
     Fixture("modelzoo_bert_model_nezha", outputs=_zoo_encoder, dropped=1),
     Fixture("modelzoo_bert_model_oldnames", outputs=_zoo_encoder),
     Fixture("modelzoo_bert_model_oldnames_nezha", outputs=_zoo_encoder, dropped=1),
-    Fixture("modelzoo_squad", QA, outputs=_zoo_spans, dropped=5),
-    Fixture("modelzoo_squad_nezha", QA, outputs=_zoo_spans, dropped=6),
+    Fixture("modelzoo_squad", QA, outputs=_zoo_spans, dropped=5, labels=_SPAN),
+    Fixture("modelzoo_squad_nezha", QA, outputs=_zoo_spans, dropped=6, labels=_SPAN),
     Fixture("modelzoo_squad_train_adamw", QA, "squad-1_2.ckpt", outputs=_zoo_spans, dropped=126),
     Fixture("modelzoo_squad_train_adamw", QA, "squad_noslots.ckpt", outputs=_zoo_spans, dropped=5),
     Fixture("modelzoo_squad_train_adamw_lossscale", QA, outputs=_zoo_spans, dropped=129),
     Fixture("modelzoo_squad_train_lamb", QA, outputs=_zoo_spans, dropped=126),
+    Fixture("modelzoo_pretraining", PRETRAINING, outputs=_zoo_pretraining, labels=_zoo_masked),
+    Fixture("modelzoo_pretraining_nezha", PRETRAINING, outputs=_zoo_pretraining, labels=_zoo_masked, dropped=1),
+    Fixture("modelzoo_cls", SEQUENCE, outputs=_zoo_classes, labels=named("label_ids")),
+    Fixture("modelzoo_cls_nezha", SEQUENCE, outputs=_zoo_classes, labels=named("label_ids"), dropped=1),
+    Fixture("modelzoo_ner", TOKENS, outputs=_zoo_tags, labels=named("label_ids"), dropped=2),
+    Fixture("modelzoo_ner_nezha", TOKENS, outputs=_zoo_tags, labels=named("label_ids"), dropped=3),
 )
 FIXTURES = (*HUGGING_FACE, *MODEL_ZOO)

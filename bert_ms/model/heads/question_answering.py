@@ -6,7 +6,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from bert_ms.model.bert import BertModel
-from bert_ms.model.layers import DTYPES, Dense
+from bert_ms.model.heads.parts import dense_on
 
 
 class QuestionAnswering(nn.Cell):
@@ -23,9 +23,7 @@ class QuestionAnswering(nn.Cell):
         super().__init__()
         self.config = bert.config
         self.bert = bert
-        self.qa_outputs = Dense(
-            bert.config.hidden_size, 2, std=bert.config.initializer_range, dtype=DTYPES[bert.dtype_name]
-        )
+        self.qa_outputs = dense_on(bert, 2)
 
     def construct(
         self,
