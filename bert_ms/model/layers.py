@@ -20,7 +20,8 @@ def normal_parameter(*shape: int, std: float) -> Parameter:
 
     Source: Devlin et al. 2019, `create_initializer` of the published code.
     """
-    return Parameter(initializer(TruncatedNormal(std), list(shape), ms.float32))
+    # MindSpore's bounds are values, not deviations: its defaults, -2 and 2, would cut nothing off.
+    return Parameter(initializer(TruncatedNormal(std, 0.0, -2 * std, 2 * std), list(shape), ms.float32))
 
 
 class Dense(nn.Cell):

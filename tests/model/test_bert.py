@@ -212,6 +212,12 @@ def test_a_sequence_longer_than_the_position_table_is_refused(pynative_mode):
         network(SMALL)(*tensors(batch(SMALL, S=30)))
 
 
+def test_initial_weights_are_a_normal_cut_off_at_two_deviations():
+    weight = build(dataclasses.replace(SMALL, vocab_size=2000), "encoder").embeddings.word_embeddings.weight.asnumpy()
+    assert 0.59 < np.abs(weight).max() <= 0.6
+    assert weight.std() == pytest.approx(0.88 * 0.3, rel=0.01)  # 0.88: what the cut leaves of the deviation
+
+
 def test_wrong_names_are_refused_with_the_nearest():
     with pytest.raises(ConfigError, match="unknown task 'question-answer': did you mean 'question-answering'"):
         build(SMALL, "question-answer")
