@@ -90,7 +90,7 @@ class BertModel(nn.Cell):
             output chosen by `set_outputs`.
 
         Raises:
-            ValueError: S is more than the network has positions for.
+            ValueError: S is more than the network has positions for, or not the same in all inputs.
         """
         if self.longest is not None and input_ids.shape[1] > self.longest:
             raise ValueError(f"input_ids are longer than max_position_embeddings {self.longest}: use shorter windows.")
@@ -98,6 +98,12 @@ class BertModel(nn.Cell):
             attention_mask = ops.ones_like(input_ids)
         if token_type_ids is None:
             token_type_ids = ops.zeros_like(input_ids)
+        length = input_ids.shape[1]
+        if token_type_ids.shape != input_ids.shape or attention_mask.shape[-1] != length:
+            raise ValueError(
+                "attention_mask or token_type_ids do not have the shape of input_ids: all are [B, S], "
+                "the mask perhaps [B, S, S]."
+            )
         embedded_BSH = self.embeddings(input_ids, token_type_ids, dropout_key)
         hidden_BSH, hidden_states, attentions = self.encoder(embedded_BSH, attention_mask, dropout_key)
         outputs: tuple = (hidden_BSH,)
