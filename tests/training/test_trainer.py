@@ -185,7 +185,7 @@ def test_other_training_data_are_refused(graph_mode, tmp_path):
 def test_what_was_made_with_other_versions_goes_on_with_a_warning(graph_mode, tmp_path, caplog, monkeypatch):
     stop_after(trainer_for(config_for(tmp_path)), 2)
     resumed(config_for(tmp_path))
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
     now = session.made_with()
     monkeypatch.setattr(trainer_module, "made_with", lambda: {**now, "mindspore": "9.9"})
     resumed(config_for(tmp_path))
