@@ -176,23 +176,23 @@ def _read_mapping(file: Path) -> Mapping[str, Any]:
         raise ConfigError(f"{file} has {size} bytes; a config has at most {MAX_CONFIG_BYTES}. Is it the right file?")
     try:
         text = file.read_text(encoding="utf-8-sig")
-        if file.suffix in (".yaml", ".yml"):
-            import yaml
-
-            values = yaml.safe_load(text)
-        else:
-            values = json.loads(text)
+        values = _yaml(text, file) if file.suffix in (".yaml", ".yml") else json.loads(text)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not UTF-8 text (byte {error.start}). Is it the right file?") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid JSON: {error}.") from None
-    except Exception as error:
-        if type(error).__module__.startswith("yaml"):
-            raise ConfigError(f"{file} is not valid YAML: {error}.") from None
-        raise
     if not isinstance(values, dict):
         raise ConfigError(f"{file} holds a {type(values).__name__}; expected a mapping of configuration keys.")
     return values
+
+
+def _yaml(text: str, file: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is not valid YAML: {error}.") from None
 
 
 _INTEGERS = {

@@ -111,6 +111,7 @@ def test_what_cannot_be_is_refused(values, text):
         (b"[1, 2]", "holds a list; expected a mapping"),
         (b"\xff\xfe\x00", "is not UTF-8 text"),
         (b"", "is not valid JSON"),
+        (b"[" * 100_000, "is not valid JSON"),
     ],
 )
 def test_a_broken_file_is_named(content, text, tmp_path):
@@ -119,6 +120,13 @@ def test_a_broken_file_is_named(content, text, tmp_path):
     with pytest.raises(ConfigError) as caught:
         BertConfig.from_file(tmp_path)
     assert text in str(caught.value) and str(file) in str(caught.value)
+
+
+def test_broken_yaml_is_named(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("hidden_size: [768")
+    with pytest.raises(ConfigError, match=r"config\.yaml is not valid YAML"):
+        BertConfig.from_file(file)
 
 
 def test_a_missing_file_and_an_empty_directory_are_named(tmp_path):
