@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,11 @@ def write(directory: Path, features: Features) -> None:
             writer.write_raw_data([_row(features, row) for row in range(begin, end)])
         writer.commit()
     except (RuntimeError, OSError, record.common.exceptions.MindRecordException) as error:
-        raise DataError(f"{directory / FILE} cannot be written: {str(error).splitlines()[0]}.") from error
+        free = shutil.disk_usage(directory).free / 2**20  # MindSpore does not tell a full disk from anything else
+        raise DataError(
+            f"{directory / FILE} cannot be written ({free:,.1f} MB are free there): {str(error).splitlines()[0]} Make "
+            f"room, set another data.cache_dir, or keep features in memory with data.storage=memory."
+        ) from error
 
 
 def read(directory: Path, labels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
