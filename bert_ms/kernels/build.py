@@ -89,12 +89,16 @@ def library() -> Path:
             "native operators need a C++ compiler, but there is no $CXX, g++, clang++ or ziglang: install g++, or run "
             "`pip install 'bert-ms[kernels]'`, or set BERT_MS_KERNELS=off."
         )
+    return _library(found, cache_directory())
+
+
+@lru_cache(maxsize=8)
+def _library(found: Compiler, cache: Path) -> Path:
     problems = []
     for extra in ((), ("-DBERT_NO_AMX",)):
         flags = (*FLAGS, *_machine_flags(), *extra)
-        folder = cache_directory() / _key(found, flags)
         try:
-            return _build(found, flags, folder)
+            return _build(found, flags, cache / _key(found, flags))
         except BuildError as error:
             problems.append(str(error))
     raise BuildError(problems[0])

@@ -25,12 +25,16 @@ ACTIVATIONS = {
 def operator(name: str, shapes: Callable[..., Any], count: int = 1) -> ops.Custom:
     """The exported function `name` as a MindSpore operator; `shapes` gives its output shapes, all are float32.
 
-    MindSpore remembers the number of outputs by name, so no function has two.
+    MindSpore remembers the number of outputs by name, so no function has two. Cells share their operators.
     """
-    if count == 1:
-        return ops.Custom(f"{library()}:{name}", out_shape=shapes, out_dtype=lambda *_: ms.float32, func_type="aot")
-    dtypes = (ms.float32,) * count
-    return ops.Custom(f"{library()}:{name}", out_shape=shapes, out_dtype=lambda *_: dtypes, func_type="aot")
+    path = f"{library()}:{name}"
+    if path not in _OPERATORS:
+        dtypes = ms.float32 if count == 1 else (ms.float32,) * count
+        _OPERATORS[path] = ops.Custom(path, out_shape=shapes, out_dtype=lambda *_: dtypes, func_type="aot")
+    return _OPERATORS[path]
+
+
+_OPERATORS: dict[str, ops.Custom] = {}
 
 
 def constants(*values: int | float) -> Tensor:

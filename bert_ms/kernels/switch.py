@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -38,7 +40,7 @@ def enabled() -> bool:
         DeviceError: it is `on`, but native operators are not possible here; the text says why.
     """
     asked = mode()
-    if asked == "off":
+    if asked == "off" or _DISABLED:
         return False
     device = compat.current_device()
     if device != "cpu":
@@ -53,6 +55,24 @@ def enabled() -> bool:
         _warn(str(error))
         return False
     return True
+
+
+_DISABLED: list[bool] = []
+
+
+@contextmanager
+def disabled() -> Iterator[None]:
+    """Cells built inside use plain MindSpore, for networks that are to run elsewhere: exported graphs, for example.
+
+    >>> with disabled():
+    ...     enabled()
+    False
+    """
+    _DISABLED.append(True)
+    try:
+        yield
+    finally:
+        _DISABLED.pop()
 
 
 @lru_cache(maxsize=1)

@@ -230,3 +230,9 @@ def test_operators_without_amx_compute_the_same(native: None, monkeypatch: pytes
 def test_library_pages_come_back_by_themselves() -> None:
     assert drop_library_pages() >= 0
     assert np.linalg.norm(np.ones(4)) == 2.0
+
+
+def test_a_network_built_while_disabled_uses_the_twins(native: None, graph_mode: None) -> None:
+    with switch.disabled():
+        assert ops.Linear().native is None
+    assert ops.Linear().native is not None
