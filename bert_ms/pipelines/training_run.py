@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ from bert_ms.training.events import Hook
 from bert_ms.training.folder import RunFolder
 from bert_ms.training.lock import run_lock
 from bert_ms.training.recorder import Recorder
-from bert_ms.training.run_log import RunLog
+from bert_ms.training.run_log import kept_log
 from bert_ms.training.session import Session, start
 from bert_ms.training.signals import StopRequest, stop_on_signals
 from bert_ms.training.state import CheckpointStore, ResumePoint
@@ -69,7 +68,7 @@ def train(config: RunConfig, *, resume: bool = True, hooks: Sequence[Hook] = ())
             return _result(folder, {**found, "status": ALREADY})
     opened = open_model(config)
     with stop_on_signals() as stop, ExitStack() as stack:
-        write_log = stack.enter_context(_log_file())
+        write_log = stack.enter_context(kept_log())
         session = start(config)
         is_main = session.distributed.is_main
         has_lock = is_main and folder.path.exists()  # another run may be in it: find out before anything long is done
@@ -261,32 +260,3 @@ def _take_best(trainer: Trainer, evaluator: Evaluator | None, recorder: Recorder
 def _result(folder: RunFolder, values: Mapping[str, Any]) -> RunResult:
     known = {field.name for field in dataclasses.fields(RunResult)}
     return RunResult(folder=folder.path, **{name: value for name, value in values.items() if name in known})
-
-
-@contextmanager
-def _log_file() -> Iterator[Callable[[Path], None]]:
-    """What the package logs, from here to the end, goes to the file that the function is called with, if it is."""
-    kept = MemoryHandler(1, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
-    files: list[logging.FileHandler] = []
-
-    def write_to(path: Path) -> None:
-        file = RunLog(path, encoding="utf-8")
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        files.append(file)
-        kept.setTarget(file)
-        kept.flush()
-
-    package = logging.getLogger("bert_ms")
-    level = package.level
-    package.addHandler(kept)
-    if not package.isEnabledFor(logging.INFO):
-        package.setLevel(logging.INFO)
-    try:
-        yield write_to
-    finally:
-        package.removeHandler(kept)
-        package.setLevel(level)
-        kept.close()
-        for file in files:
-            with suppress(OSError):  # the disk is full, which was said
-                file.close()

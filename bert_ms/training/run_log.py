@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from logging.handlers import MemoryHandler
+from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
@@ -26,3 +30,32 @@ class RunLog(logging.FileHandler):
         elif not self.is_broken:
             self.is_broken = True
             logger.warning("%s is not written any further: %s", self.baseFilename, error.strerror or error)
+
+
+@contextmanager
+def kept_log() -> Iterator[Callable[[Path], None]]:
+    """What the package logs, from here to the end, goes to the file that the function is called with, if it is."""
+    kept = MemoryHandler(1, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+    files: list[logging.FileHandler] = []
+
+    def write_to(path: Path) -> None:
+        file = RunLog(path, encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        files.append(file)
+        kept.setTarget(file)
+        kept.flush()
+
+    package = logging.getLogger("bert_ms")
+    level = package.level
+    package.addHandler(kept)
+    if not package.isEnabledFor(logging.INFO):
+        package.setLevel(logging.INFO)
+    try:
+        yield write_to
+    finally:
+        package.removeHandler(kept)
+        package.setLevel(level)
+        kept.close()
+        for file in files:
+            with suppress(OSError):  # the disk is full, which was said
+                file.close()
