@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import numpy as np
@@ -40,6 +41,12 @@ def _tensors(*arrays: np.ndarray) -> tuple[ms.Tensor, ...]:
     return tuple(ms.Tensor(a if a.dtype == np.float32 else a.astype(np.int32)) for a in arrays)
 
 
+@functools.cache
+def _loaded(fixture: Fixture) -> ms.nn.Cell:
+    """The fixture's network, for tests that leave it as it is."""
+    return bert_ms.from_pretrained(fixture.source, fixture.task)
+
+
 def _flat(outputs: object) -> tuple[np.ndarray, ...]:
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     return tuple(o.asnumpy() for o in outputs)
@@ -68,7 +75,7 @@ def test_the_table_names_every_fixture_that_can_be_loaded() -> None:
 
 @ALL
 def test_a_checkpoint_loads_with_nothing_unexplained(fixture: Fixture) -> None:
-    report = bert_ms.from_pretrained(fixture.source, fixture.task).load_report
+    report = _loaded(fixture).load_report
     assert report.is_complete
     assert report.initialised == report.missing == report.unused == ()
     assert sum(map(len, report.dropped.values())) == fixture.dropped
@@ -76,7 +83,7 @@ def test_a_checkpoint_loads_with_nothing_unexplained(fixture: Fixture) -> None:
 
 @ALL
 def test_outputs_are_the_peers(fixture: Fixture) -> None:
-    cell = bert_ms.from_pretrained(fixture.source, fixture.task)
+    cell = _loaded(fixture)
     theirs = fixture.arrays("outputs")
     ours = fixture.outputs(_flat(cell(*_tensors(*fixture.inputs()))), fixture.arrays("inputs"))
     assert set(ours) <= set(theirs)
@@ -174,7 +181,7 @@ def test_the_losses_cover_every_task_but_the_encoder() -> None:
 
 @pytest.mark.parametrize("fixture", WITH_LOSS, ids=lambda f: f.id)
 def test_loss_and_gradients_are_the_peers(fixture: Fixture) -> None:
-    cell = bert_ms.from_pretrained(fixture.source, fixture.task)
+    cell = _loaded(fixture)
     network = bert_ms.with_loss(cell).set_train(False)
     assert fixture.labels is not None
     labels = fixture.labels(fixture.arrays("inputs"))
