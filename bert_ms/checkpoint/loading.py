@@ -122,12 +122,21 @@ def plan(
 
 
 def _new_head(shapes: Iterable[str], entries: Iterable[str]) -> set[str]:
-    """Head parameters of the network, if the file has none of that head: then they are new, not missing."""
-    entries = set(entries)
+    """Head parameters of the network, if the file has none of that head: then they are new, not missing.
+
+    The pooler is new with the head that reads it: files of masked language models come without one.
+    """
+    shapes, entries = set(shapes), set(entries)
     head = {name for name in shapes if not name.startswith(ENCODER_PARTS)}
-    parts = {name.split(".")[0] for name in head}
-    absent = {part for part in parts if not any(name.startswith(f"{part}.") for name in entries)}
-    return {name for name in head if name.split(".")[0] in absent}
+    absent = {part for part in map(_first, head) if part not in set(map(_first, entries))}
+    if absent:
+        head |= {name for name in shapes if _first(name) == "pooler"}
+        absent |= {"pooler"} - set(map(_first, entries))
+    return {name for name in head if _first(name) in absent}
+
+
+def _first(name: str) -> str:
+    return name.split(".")[0]
 
 
 def _reason(name: str) -> str | None:

@@ -296,6 +296,16 @@ def test_a_new_language_model_head_is_initialised_and_reported():
     assert set(cell.load_report.initialised) == {*PREDICTIONS, *RELATION}
 
 
+def test_a_pooler_is_new_with_the_head_that_reads_it(tmp_path):
+    pooler = {"pooler.dense.weight", "pooler.dense.bias"}
+    cell = bert_ms.from_pretrained(golden("hf_bert_mlm"), "sequence-classification")
+    assert set(cell.load_report.initialised) == {*pooler, *CLASSIFIER}
+    cell = bert_ms.from_pretrained(golden("hf_bert_mlm"), "pretraining")
+    assert set(cell.load_report.initialised) == {*pooler, *RELATION}
+    with pytest.raises(CheckpointError, match=r"missing in the file: pooler\.dense\.weight"):
+        bert_ms.from_pretrained(golden("hf_bert_tokencls"), "sequence-classification")
+
+
 def test_a_files_own_classifier_is_not_replaced_by_one_of_another_size():
     with pytest.raises(CheckpointError, match=r"classifier\.weight \(network \[5, 32\], file \[3, 32\]\)"):
         bert_ms.from_pretrained(golden("hf_bert_seqcls"), "sequence-classification", num_labels=5)
