@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from bert_ms.config import BertConfig
+from bert_ms.config import CRF_STATES, BertConfig
 from bert_ms.errors import CheckpointError
 
 Shape = tuple[int, ...]
@@ -14,6 +14,7 @@ Shapes = Mapping[str, Shape]
 
 WORD_TABLE = "embeddings.word_embeddings.weight"
 POSITION_TABLE = "embeddings.position_embeddings.weight"
+CRF = "crf.transitions"
 _RELATIVE = re.compile(r"encoder\.layers\.(\d+)\.attention\.relative_positions\.weight")
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 _USUAL_HEAD_SIZE = 64
@@ -89,7 +90,7 @@ def head_shape(name: str, config: BertConfig, found: Shape) -> Shape | None:
         found: shape in the file.
     """
     rule = _HEAD_SHAPES.get(name)
-    labels = config.num_labels if config.num_labels is not None else (found[0] if found else 0)
+    labels = config.classifier_size if config.classifier_size is not None else (found[0] if found else 0)
     return rule(config, labels) if rule else None
 
 
@@ -125,7 +126,8 @@ def infer(shapes: Shapes, *, is_zoo: bool, name: str, heads: int | None = None) 
     fields["num_attention_heads"] = heads
     fields["add_pooler"] = "pooler.dense.weight" in shapes
     labels = shapes.get("classifier.weight")
-    fields |= {"task": task_of(shapes), "num_labels": labels[0] if labels else None}
+    fields |= {"task": task_of(shapes), "has_crf": CRF in shapes}
+    fields |= {"num_labels": labels[0] - CRF_STATES * fields["has_crf"] if labels else None}
     dialect = {"seq_length": 0} if is_zoo else {"model_type": "bert"}  # brings epsilon, GELU, ... of the origin
     config = BertConfig.from_dict({**dialect, **fields}, source=name)
     notes.append(

@@ -1,6 +1,6 @@
 """Configurations as frozen dataclasses, read from JSON or YAML with every problem named at once."""
 
-from bert_ms.config.model import BertConfig
+from bert_ms.config.model import CRF_STATES, BertConfig
 from bert_ms.config.run import (
     DataConfig,
     EvaluationConfig,
@@ -13,6 +13,7 @@ from bert_ms.config.run import (
 )
 
 __all__ = [
+    "CRF_STATES",
     "BertConfig",
     "DataConfig",
     "EvaluationConfig",

@@ -154,6 +154,8 @@ def to_hugging_face(values: Mapping[str, Any], *, activation: str) -> dict[str, 
         del out["relative_position"], out["max_relative_position"]
     if values["add_pooler"]:
         del out["add_pooler"]
+    if not values["has_crf"]:
+        del out["has_crf"]
     if values["problem_type"] is None:
         del out["problem_type"]
     task = values["task"]

@@ -30,6 +30,7 @@ _ACTIVATION_OF = {alias: name for name, aliases in ACTIVATIONS.items() for alias
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 RELATIVE_POSITIONS = ("none", "learned", "sinusoid")
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
+CRF_STATES = 2  # START and STOP, which a CRF has beside the labels
 MAX_CONFIG_BYTES = 8 << 20
 
 
@@ -63,6 +64,7 @@ class BertConfig:
         classifier_dropout: dropout before a classifier; None takes hidden_dropout_prob.
         num_labels: outputs of a classifier head; None where the task has none or it is not known.
         labels: name of each label, empty when there are none.
+        has_crf: a token classifier has a CRF over its labels, and outputs for START and STOP after theirs.
         problem_type: what a sequence classifier's labels are; None means that the data decide.
         task: what the weights were trained for, by our task names; None when the file does not say.
     """
@@ -90,6 +92,7 @@ class BertConfig:
     classifier_dropout: float | None = None
     num_labels: int | None = None
     labels: tuple[str, ...] = ()
+    has_crf: bool = False
     problem_type: str | None = None
     task: str | None = None
 
@@ -106,6 +109,11 @@ class BertConfig:
     def head_size(self) -> int:
         """Width D of one attention head."""
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def classifier_size(self) -> int | None:
+        """Outputs of a classifier: the labels, and a CRF's START and STOP; None where the labels are not known."""
+        return None if self.num_labels is None else self.num_labels + CRF_STATES * self.has_crf
 
     @property
     def has_absolute_positions(self) -> bool:
@@ -201,7 +209,7 @@ _INTEGERS = {
 }  # fmt: skip
 _PROBABILITIES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 _POSITIVE = ("initializer_range", "layer_norm_eps")
-_BOOLEANS = ("is_decoder", "add_cross_attention", "tie_word_embeddings", "add_pooler")
+_BOOLEANS = ("is_decoder", "add_cross_attention", "tie_word_embeddings", "add_pooler", "has_crf")
 
 
 def _typed(fields: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:

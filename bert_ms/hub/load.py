@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_ms import checkpoint, compat
-from bert_ms.config import BertConfig
+from bert_ms.config import CRF_STATES, BertConfig
 from bert_ms.hub import catalogue
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def from_checkpoint(
     notes = []
     labels = opened.shapes.get("classifier.weight")
     if settled.num_labels is None and labels is not None:
-        settled = dataclasses.replace(settled, num_labels=labels[0])
+        settled = dataclasses.replace(settled, num_labels=labels[0] - CRF_STATES * settled.has_crf)
     if task == "encoder" and "pooler.dense.weight" not in opened.entries:
         settled = dataclasses.replace(settled, add_pooler=False)
         notes.append("the file has no pooler: the encoder returns the hidden states only")

@@ -15,6 +15,7 @@ from bert_ms.config import BertConfig
 from bert_ms.errors import ConfigError, unknown
 from bert_ms.model.bert import BertModel
 from bert_ms.model.heads.classification import MultipleChoice, NextSentence, SequenceClassification
+from bert_ms.model.heads.crf import CrfTokenClassification
 from bert_ms.model.heads.language_model import CausalLM, MaskedLM, Pretraining
 from bert_ms.model.heads.question_answering import QuestionAnswering
 from bert_ms.model.heads.token_classification import TokenClassification
@@ -37,6 +38,10 @@ class Head:
     num_labels: int | None = None
 
 
+def _token_classification(bert: BertModel) -> nn.Cell:
+    return CrfTokenClassification(bert) if bert.config.has_crf else TokenClassification(bert)
+
+
 # Two labels where nothing is said: the meaning of a Hugging Face configuration without id2label.
 _USUAL_LABELS = 2
 
@@ -48,7 +53,7 @@ HEADS: dict[str, Head] = {
     "next-sentence": Head(NextSentence, reads_pooler=True),
     "sequence-classification": Head(SequenceClassification, reads_pooler=True, num_labels=_USUAL_LABELS),
     "multiple-choice": Head(MultipleChoice, reads_pooler=True),
-    "token-classification": Head(TokenClassification, num_labels=_USUAL_LABELS),
+    "token-classification": Head(_token_classification, num_labels=_USUAL_LABELS),
     "question-answering": Head(QuestionAnswering),
 }
 
@@ -93,5 +98,6 @@ def _settle(config: BertConfig, task: str, head: Head, num_labels: int | None) -
     elif config.num_labels is None:
         changes |= {"num_labels": head.num_labels}
     if head.make is not None:
+        changes |= {"has_crf": config.has_crf and task == "token-classification"}
         changes |= {"add_pooler": head.reads_pooler, "is_decoder": config.is_decoder or head.is_decoder}
     return dataclasses.replace(config, **changes)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from bert_ms.config import BertConfig
 from bert_ms.errors import ConfigError
 from bert_ms.model.heads.classification import MultipleChoice, NextSentence, SequenceClassification
+from bert_ms.model.heads.crf import Crf, CrfTokenClassification
 from bert_ms.model.heads.language_model import CausalLM, MaskedLM, Pretraining
 from bert_ms.model.heads.question_answering import QuestionAnswering
 from bert_ms.model.heads.token_classification import TokenClassification
@@ -135,16 +136,20 @@ class SequenceLoss(nn.Cell):
         return self.multiple(logits_BL, labels)
 
 
-def _sequence_loss(config: BertConfig) -> nn.Cell:
-    return SequenceLoss(config.problem_type, config.num_labels or 1)
+def _sequence_loss(network: SequenceClassification) -> nn.Cell:
+    return SequenceLoss(network.config.problem_type, network.config.num_labels or 1)
 
 
-def _of(loss: type[nn.Cell]) -> Callable[[BertConfig], nn.Cell]:
-    return lambda _config: loss()
+def _crf_loss(network: CrfTokenClassification) -> Crf:
+    return network.crf
 
 
-# Head -> what makes its loss from the config, with the number of label tensors that it takes.
-LOSSES: dict[type, tuple[Callable[[BertConfig], nn.Cell], int]] = {
+def _of(loss: type[nn.Cell]) -> Callable[[nn.Cell], nn.Cell]:
+    return lambda _network: loss()
+
+
+# Head -> what makes its loss for a network, with the number of label tensors that it takes.
+LOSSES: dict[type, tuple[Callable[[Any], nn.Cell], int]] = {
     QuestionAnswering: (_of(SpanLoss), 2),
     Pretraining: (_of(PretrainingLoss), 2),
     MaskedLM: (_of(LabelLoss), 1),
@@ -153,6 +158,7 @@ LOSSES: dict[type, tuple[Callable[[BertConfig], nn.Cell], int]] = {
     SequenceClassification: (_sequence_loss, 1),
     MultipleChoice: (_of(LabelLoss), 1),
     TokenClassification: (_of(LabelLoss), 1),
+    CrfTokenClassification: (_crf_loss, 1),
 }
 
 
@@ -172,7 +178,7 @@ class WithLoss(nn.Cell):
             heads = ", ".join(sorted(head.__name__ for head in LOSSES))
             raise ConfigError(f"{type(network).__name__} has no loss: give a network with a head ({heads}).")
         loss, self.labels = LOSSES[type(network)]
-        self.network, self.loss = network, loss(network.config)
+        self.network, self.loss = network, loss(network)
 
     def construct(self, *batch: Tensor) -> Tensor:
         end = 3 + self.labels

@@ -175,5 +175,7 @@ MODEL_ZOO = (
     Fixture("modelzoo_cls_nezha", SEQUENCE, outputs=_zoo_classes, labels=named("label_ids"), dropped=1),
     Fixture("modelzoo_ner", TOKENS, outputs=_zoo_tags, labels=named("label_ids"), dropped=2),
     Fixture("modelzoo_ner_nezha", TOKENS, outputs=_zoo_tags, labels=named("label_ids"), dropped=3),
+    Fixture("modelzoo_ner_crf", TOKENS, outputs=_logits, labels=named("label_ids"), dropped=2),
+    Fixture("modelzoo_ner_crf_nezha", TOKENS, outputs=_logits, labels=named("label_ids"), dropped=3),
 )
 FIXTURES = (*HUGGING_FACE, *MODEL_ZOO)

@@ -16,18 +16,19 @@ from tests.support import golden
 ms = pytest.importorskip("mindspore")
 
 from bert_ms.model import HEADS  # noqa: E402 - mindspore must be quiet first
+from bert_ms.model.heads.crf import viterbi  # noqa: E402
 
 TOLERANCE = 1e-5
 NO_SMALLER = 0.1
 ALL = pytest.mark.parametrize("fixture", FIXTURES, ids=[f.id for f in FIXTURES])
 
 
-# Torch pickles, cross attention, the CRF and the BiLSTM are not there yet.
+# Torch pickles, cross attention and the BiLSTM are not there yet.
 NOT_YET = {
     "hf_bert_model_legacy_bin",
     "hf_bert_pretraining_legacy_bin",
     "hf_bert_lmhead_cross",
-    *(f"modelzoo_ner_{kind}" for kind in ("crf", "crf_nezha", "crf_lstm", "lstm", "lstm_nezha")),
+    *(f"modelzoo_ner_{kind}" for kind in ("crf_lstm", "lstm", "lstm_nezha")),
 }
 
 
@@ -70,7 +71,7 @@ def test_the_table_names_every_fixture_that_can_be_loaded() -> None:
     wanted = {p.name for pattern in ("hf_bert_*", "hf_nezha_*", "modelzoo_*") for p in root.glob(pattern)}
     assert wanted - NOT_YET == {f.name for f in FIXTURES}
     assert wanted > NOT_YET
-    assert len(FIXTURES) == 46
+    assert len(FIXTURES) == 48
 
 
 @ALL
@@ -175,6 +176,19 @@ class ZooPretraining(ms.nn.Cell):
         return words * self.factor + self.network(ids, mask, types, nothing, next_sentence_label)
 
 
+class ZooCrf(ms.nn.Cell):
+    """Our loss with the zoo's departure: the step to STOP is scored from the label before the last."""
+
+    def __init__(self, network: ms.nn.Cell):
+        super().__init__(auto_prefix=False)
+        self.network, self.crf = network, network.network.crf
+
+    def construct(self, ids, mask, types, labels):
+        to_stop = self.crf.transitions[self.crf.stop]
+        wrong = ms.ops.gather(to_stop, labels[:, -1], 0) - ms.ops.gather(to_stop, labels[:, -2], 0)
+        return self.network(ids, mask, types, labels) + wrong.mean()
+
+
 def test_the_losses_cover_every_task_but_the_encoder() -> None:
     assert {f.task for f in WITH_LOSS} == set(HEADS) - {ENCODER}
 
@@ -187,6 +201,8 @@ def test_loss_and_gradients_are_the_peers(fixture: Fixture) -> None:
     labels = fixture.labels(fixture.arrays("inputs"))
     if fixture.name.startswith("modelzoo_pretraining"):
         network = ZooPretraining(network, int((labels[0] >= 0).sum()))
+    if fixture.name.startswith("modelzoo_ner_crf"):
+        network = ZooCrf(network)
     inputs = (*_tensors(*fixture.inputs()), *_tensors(*labels))
     parameters = {names.without_encoder(name): p for name, p in cell.parameters_and_names()}
     loss, gradients = ms.value_and_grad(network, None, list(parameters.values()))(*inputs)
@@ -201,6 +217,22 @@ def test_loss_and_gradients_are_the_peers(fixture: Fixture) -> None:
     for ours, where in found.items():
         own = ours.replace("decoder.bias", "bias")  # of an untied decoder
         _assert_relative(where.name, by_name[own].asnumpy(), theirs[where.name])
+
+
+@pytest.mark.parametrize("name", ["modelzoo_ner_crf", "modelzoo_ner_crf_nezha"])
+def test_the_best_path_and_the_sum_of_all_are_the_zoos_when_padding_is_taken_for_tokens(name: str) -> None:
+    """The zoo's CRF walks over padding, too; ours does not."""
+    fixture = Fixture(name, TOKENS)
+    cell, (ids, mask, types), theirs = _loaded(fixture), fixture.inputs(), fixture.arrays("outputs")
+    logits = cell(*_tensors(ids, mask, types))
+    everywhere = np.ones(mask.shape, bool)
+    path = viterbi(logits.asnumpy(), cell.crf.transitions.asnumpy(), everywhere)
+    np.testing.assert_array_equal(path, theirs["viterbi_path"])
+    sums = cell.crf.log_sum(logits, ms.Tensor(everywhere)).asnumpy()
+    np.testing.assert_allclose(sums, theirs["log_normalizer"][:, 0], rtol=TOLERANCE)
+    decoded = cell.decode(*_tensors(ids, mask, types)).asnumpy()
+    assert ((decoded == -100) == (mask == 0)).all()
+    np.testing.assert_array_equal(decoded[0], theirs["viterbi_path"][0])  # the row without padding
 
 
 @pytest.mark.parametrize("name", ["modelzoo_ner", "modelzoo_ner_nezha"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ ms = pytest.importorskip("mindspore")
 
 from bert_ms.kernels.derived_mask import keep_mask  # noqa: E402 - mindspore must be quiet first
 from bert_ms.model import HEADS, WithLoss, build  # noqa: E402
+from bert_ms.model.heads.crf import Crf, viterbi  # noqa: E402
 
 B, C, S = 3, 2, 9
 SMALL = BertConfig(
@@ -84,6 +87,10 @@ CASES = {
     "multi-label": Case("sequence-classification", (MANY,), ((B, 4),), CLASSIFIER, {"num_labels": 4}),
     "regression": Case("sequence-classification", (GRADES,), ((B, 1),), CLASSIFIER, {"num_labels": 1}),
     "multiple-choice": Case("multiple-choice", (YES_NO,), ((B, C),), CLASSIFIER),
+    "crf": Case(
+        "token-classification", (TAGS,), ((B, S, 6),), (*CLASSIFIER, "crf.transitions"),
+        {"num_labels": 4, "has_crf": True},
+    ),
     "token-classification": Case("token-classification", (TAGS,), ((B, S, 4),), CLASSIFIER, {"num_labels": 4}),
 }  # fmt: skip
 EVERY = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -215,6 +222,63 @@ def test_words_to_come_do_not_change_a_causal_model(pynative_mode):
     assert np.abs(one[:, 5:] - other[:, 5:]).max() > 0.1
 
 
+def brute_force(logits, transitions, labels):
+    """Negative log-likelihood of one path and the best path, by scoring every path."""
+    states = len(transitions)
+    start, stop = states - 2, states - 1
+
+    def score(path):
+        steps = zip((start, *path), (*path, stop), strict=True)
+        return sum(logits[i, tag] for i, tag in enumerate(path)) + sum(transitions[to, origin] for origin, to in steps)
+
+    paths = list(itertools.product(range(states), repeat=len(logits)))
+    scores = np.array([score(path) for path in paths])
+    return np.log(np.exp(scores).sum()) - score(labels), paths[scores.argmax()]
+
+
+def test_a_crf_is_the_definition_with_holes_in_the_path(pynative_mode):
+    rng = np.random.default_rng(5)
+    cell = Crf(dataclasses.replace(SMALL, num_labels=2))
+    transitions = cell.transitions.asnumpy() + rng.normal(0, 2, (4, 4)).astype(np.float32)
+    cell.transitions.set_data(ms.Tensor(transitions))
+    logits = rng.normal(0, 2, (4, 6, 4)).astype(np.float32)
+    labels = np.array([[0, 1, 1, 0, 1, 0], [1, -100, 0, -100, -100, 1], [-100, -100, 1, 0, -100, -100], [-100] * 6])
+    rows = [(logits[row][labels[row] >= 0], labels[row][labels[row] >= 0]) for row in range(3)]
+    exact = [brute_force(x.astype(float), transitions, path) for x, path in rows]
+    loss, gradients = ms.value_and_grad(cell, None, [cell.transitions])(*tensors(logits, labels))
+    assert float(loss) == pytest.approx(np.mean([nll for nll, _ in exact]), rel=1e-5)  # the empty row does not count
+    assert np.isfinite(gradients[0].asnumpy()).all()
+    tags = viterbi(logits, transitions, labels >= 0)
+    assert (tags[labels < 0] == -100).all()
+    for row, (_, best) in enumerate(exact):
+        assert tuple(tags[row][labels[row] >= 0]) == best
+
+
+def test_a_crf_stays_exact_over_long_rows(graph_mode):
+    """Against one step after the other in float64, at scores whose exponentials would overflow."""
+    rng = np.random.default_rng(6)
+    cell = Crf(dataclasses.replace(SMALL, num_labels=9))
+    x = rng.normal(0, 20, (2, 101, 11)).astype(np.float32)
+    counted = np.arange(101) < np.array([[101], [50]])
+    transitions = cell.transitions.asnumpy() + rng.normal(0, 5, (11, 11)).astype(np.float32)
+    cell.transitions.set_data(ms.Tensor(transitions))
+    labels = np.where(counted, rng.integers(0, 9, (2, 101)), -100)
+    expected = []
+    for row in range(2):
+        length = int(counted[row].sum())
+        path = [9, *labels[row, :length], 10]
+        score = sum(float(x[row, s, path[s + 1]]) for s in range(length))
+        score += sum(float(transitions[path[s + 1], path[s]]) for s in range(length + 1))
+        alpha = np.full(11, -1e9)
+        alpha[9] = 0
+        for s in range(length):
+            steps = alpha + transitions.astype(np.float64)
+            alpha = np.log(np.exp(steps - steps.max(1, keepdims=True)).sum(1)) + steps.max(1) + x[row, s]
+        last = alpha + transitions[10]
+        expected.append(np.log(np.exp(last - last.max()).sum()) + last.max() - score)
+    assert float(cell(*tensors(x, labels))) == pytest.approx(np.mean(expected), rel=1e-5)
+
+
 def test_choices_are_read_apart(pynative_mode):
     cell, inputs = CASES["multiple-choice"].network(), CASES["multiple-choice"].inputs()
     turned = [array[:, ::-1] for array in inputs]
@@ -222,7 +286,7 @@ def test_choices_are_read_apart(pynative_mode):
 
 
 def test_labels_of_minus_100_do_not_count(pynative_mode):
-    for name in ("masked-lm", "causal-lm", "single", "token-classification"):
+    for name in ("masked-lm", "causal-lm", "single", "token-classification", "crf"):
         case = CASES[name]
         cell = case.network()
         nothing = [np.full_like(array, -100) for array in case.labels]
@@ -280,6 +344,25 @@ def test_a_bare_configuration_is_settled_by_the_head():
     assert not build(dataclasses.replace(SMALL, add_pooler=False), "encoder", initialise=False).config.add_pooler
 
 
+def test_a_crf_is_of_the_tokens_labels_alone():
+    config = dataclasses.replace(SMALL, num_labels=4, has_crf=True)
+    assert build(config, "token-classification", initialise=False).config.classifier_size == 6
+    assert not build(config, "sequence-classification", initialise=False).config.has_crf
+    new = bert_ms.from_pretrained(
+        golden("hf_bert_model"), "token-classification",
+        config=dataclasses.replace(BertConfig.from_file(golden("hf_bert_model")), has_crf=True, num_labels=4),
+    )  # fmt: skip
+    assert new.load_report.initialised == (*CLASSIFIER, "crf.transitions")
+    assert new.classifier.bias.shape == (6,)
+
+
+def test_a_files_crf_tells_the_number_of_labels(tmp_path):
+    shutil.copy(golden("modelzoo_ner_crf") / "ner.ckpt", tmp_path)
+    opened = checkpoint.open_checkpoint(tmp_path / "ner.ckpt", num_attention_heads=4)
+    assert (opened.config.num_labels, opened.config.has_crf, opened.task) == (9, True, "token-classification")
+    assert bert_ms.from_pretrained(golden("modelzoo_ner_crf"), "token-classification").config.num_labels == 9
+
+
 @pytest.mark.parametrize("task", ["sequence-classification", "token-classification"])
 def test_a_new_classifier_is_initialised_and_reported(task):
     cell = bert_ms.from_pretrained(golden("hf_bert_model"), task, num_labels=7)
@@ -315,8 +398,9 @@ def test_a_files_own_classifier_is_not_replaced_by_one_of_another_size():
 @EVERY
 def test_a_head_comes_back_from_every_format_with_the_same_bits(tmp_path: Path, case, format):
     cell = case.network()
-    if format == "modelzoo" and "predictions.decoder.weight" in case.head:
-        with pytest.raises(CheckpointError, match="have no place for 'predictions.decoder.weight'"):
+    without_place = {"modelzoo": "predictions.decoder.weight", "safetensors": "crf.transitions"}.get(format)
+    if without_place in case.head:
+        with pytest.raises(CheckpointError, match=f"have no place for '{without_place}'"):
             checkpoint.save(cell, tmp_path / "out", format=format)
         return
     checkpoint.save(cell, tmp_path / "out", format=format)

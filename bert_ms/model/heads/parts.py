@@ -24,9 +24,9 @@ def classifier_on(bert: BertModel) -> Dense:
     Raises:
         ConfigError: it counts none.
     """
-    if bert.config.num_labels is None:
+    if bert.config.classifier_size is None:
         raise ConfigError("num_labels is not set: a classifier needs to know how many labels there are.")
-    return dense_on(bert, bert.config.num_labels)
+    return dense_on(bert, bert.config.classifier_size)
 
 
 def dropout_before_classifier(bert: BertModel) -> Dropout:
