@@ -279,6 +279,19 @@ def test_a_crf_stays_exact_over_long_rows(graph_mode):
     assert float(cell(*tensors(x, labels))) == pytest.approx(np.mean(expected), rel=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["graph_mode", "pynative_mode"])
+def test_decoded_tags_are_labels_on_tokens_and_nothing_on_padding(mode, request):
+    request.getfixturevalue(mode)
+    cell, (ids, mask, types) = CASES["crf"].network(), CASES["crf"].inputs()
+    tags = cell.decode(*tensors(ids, mask, types))
+    assert tags.dtype == ms.int32
+    np.testing.assert_array_equal(tags.asnumpy() == -100, mask == 0)
+    assert set(np.unique(tags.asnumpy()[mask == 1])) <= {0, 1, 2, 3}  # never START or STOP
+    short = cell.decode(*tensors(ids[1:2, :6], mask[1:2, :6], types[1:2, :6]))
+    np.testing.assert_array_equal(tags.asnumpy()[1:2, :6], short.asnumpy())
+    assert (cell.decode(*tensors(ids)).asnumpy() >= 0).all()
+
+
 def test_choices_are_read_apart(pynative_mode):
     cell, inputs = CASES["multiple-choice"].network(), CASES["multiple-choice"].inputs()
     turned = [array[:, ::-1] for array in inputs]
