@@ -76,10 +76,12 @@ def build(
         A Cell with the attribute `config`.
 
     Raises:
-        ConfigError: the task or dtype is unknown.
+        ConfigError: the task or dtype is unknown, or the config asks for cross attention.
     """
     if task not in HEADS:
         raise ConfigError(unknown("task", task, HEADS))
+    if config.add_cross_attention:
+        raise ConfigError("add_cross_attention is true: decoders that attend to another encoder are not built here.")
     head = HEADS[task]
     config = _settle(config, task, head, num_labels)
     with nullcontext() if initialise else no_init_parameters():
