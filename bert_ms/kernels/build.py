@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import importlib.util
 import logging
@@ -98,7 +99,10 @@ def _library(found: Compiler, cache: Path) -> Path:
     for extra in ((), ("-DBERT_NO_AMX",)):
         flags = (*FLAGS, *_machine_flags(), *extra)
         try:
-            return _build(found, flags, cache / _key(found, flags))
+            path = _build(found, flags, cache / _key(found, flags))
+            if ctypes.CDLL(str(path)).bert_is_allowed():
+                return path
+            problems.append("this process may not use the processor's tiles.")
         except BuildError as error:
             problems.append(str(error))
     raise BuildError(problems[0])

@@ -2,7 +2,7 @@
 
 All are parameterless Cells: weights come as arguments, so that checkpoint names stay the network's own.
 Whether the native form is used is decided when the Cell is built (see `bert_ms.kernels.enabled`) and, in it, by the
-dtype: only float32 is native. Dropout acts in training mode only (`set_train`).
+input: only float32 of static shape is native. Dropout acts in training mode only (`set_train`).
 
 A layer is fastest as QueryKeyValue -> Attention -> Linear -> DropoutResidualLayerNorm -> FeedForward ->
 DropoutResidualLayerNorm: the native matrix products take in biases and activations and need no slicing or transposing.
@@ -12,9 +12,15 @@ from __future__ import annotations
 
 import mindspore as ms
 from mindspore import Tensor, nn
+from mindspore.ops.functional import is_sequence_value_unknown
 
 from bert_ms.kernels import native, twins
 from bert_ms.kernels.switch import enabled
+
+
+def takes(x: Tensor) -> bool:
+    """Whether native operators take x: float32, of a shape that is known when the graph is compiled."""
+    return x.dtype == ms.float32 and not is_sequence_value_unknown(x.shape)
 
 
 class Activation(nn.Cell):
@@ -31,7 +37,7 @@ class Activation(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         """Args: x of any shape. Returns: the same shape and dtype."""
-        if self.native is not None and x.dtype == ms.float32:
+        if self.native is not None and takes(x):
             return self.native(x)
         return self.twin(x)
 
@@ -46,7 +52,7 @@ class BiasActivation(nn.Cell):
 
     def construct(self, x: Tensor, bias: Tensor) -> Tensor:
         """Args: x [..., H]; bias [H]. Returns: [..., H]."""
-        if self.native is not None and x.dtype == ms.float32 and bias.dtype == ms.float32:
+        if self.native is not None and takes(x) and bias.dtype == ms.float32:
             return self.native(x, bias)
         return self.twin(x, bias)
 
@@ -65,7 +71,7 @@ class Linear(nn.Cell):
 
     def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Args: x [..., I]; weight [O, I]; bias [O]. Returns: [..., O]."""
-        if self.native is not None and x.dtype == ms.float32 and weight.dtype == ms.float32:
+        if self.native is not None and takes(x) and weight.dtype == ms.float32:
             return self.native(x, weight, bias)
         return self.twin(x, weight, bias)
 
@@ -82,7 +88,7 @@ class QueryKeyValue(nn.Cell):
         self, x: Tensor, wq: Tensor, bq: Tensor, wk: Tensor, bk: Tensor, wv: Tensor, bv: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Args: x [..., H]; each weight [O, H], bias [O]. Returns: query, key, value, each [..., O]."""
-        if self.native is not None and x.dtype == ms.float32 and wq.dtype == ms.float32:
+        if self.native is not None and takes(x) and wq.dtype == ms.float32:
             return self.native(x, wq, bq, wk, bk, wv, bv)
         return self.twin(x, wq, bq, wk, bk, wv, bv)
 
@@ -102,7 +108,7 @@ class FeedForward(nn.Cell):
 
     def construct(self, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
         """Args: x [..., H]; w1 [I, H]; b1 [I]; w2 [O, I]; b2 [O]. Returns: [..., O]."""
-        if self.native is not None and self.lean is not None and x.dtype == ms.float32 and w1.dtype == ms.float32:
+        if self.native is not None and self.lean is not None and takes(x) and w1.dtype == ms.float32:
             if self.training:
                 y, _ = self.native(x, w1, b1, w2, b2)
                 return y
@@ -124,7 +130,7 @@ class LayerNormOp(nn.Cell):
 
     def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Args: x [..., H]; weight, bias [H]. Returns: [..., H] in x's dtype."""
-        if self.native is not None and x.dtype == ms.float32 and weight.dtype == ms.float32:
+        if self.native is not None and takes(x) and weight.dtype == ms.float32:
             return self.native(x, bias, weight, bias)  # the second is not looked at
         return self.twin(x, weight, bias)
 
@@ -143,7 +149,7 @@ class ResidualLayerNorm(nn.Cell):
 
     def construct(self, x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Args: x, residual [..., H]; weight, bias [H]. Returns: [..., H] in x's dtype."""
-        if self.native is not None and x.dtype == ms.float32 and residual.dtype == ms.float32:
+        if self.native is not None and takes(x) and residual.dtype == ms.float32:
             return self.native(x, residual, weight, bias)
         return self.twin(x + residual, weight, bias)
 
@@ -169,7 +175,7 @@ class Dropout(nn.Cell):
         """
         if not self.training or self.p == 0.0:
             return x
-        if self.native is not None and dropout_key is not None and x.dtype == ms.float32:
+        if self.native is not None and dropout_key is not None and takes(x):
             return self.native(x, dropout_key)
         return self.twin(x, dropout_key)
 
@@ -195,7 +201,7 @@ class DropoutResidualLayerNorm(nn.Cell):
     ) -> Tensor:
         """Args: x, residual [..., H]; weight, bias [H]; dropout_key as in `Dropout`. Returns: [..., H]."""
         drops = self.training and self.p > 0.0 and dropout_key is not None
-        if self.native is not None and drops and x.dtype == ms.float32 and residual.dtype == ms.float32:
+        if self.native is not None and drops and takes(x) and residual.dtype == ms.float32:
             return self.native(x, residual, weight, bias, dropout_key)
         return self.norm(self.dropout(x, dropout_key), residual, weight, bias)
 
@@ -266,7 +272,7 @@ class Attention(nn.Cell):
             Context [B, S, H].
         """
         drops = self.training and self.p > 0.0
-        if self.natives is not None and query_BSH.dtype == ms.float32 and (dropout_key is not None or not drops):
+        if self.natives is not None and takes(query_BSH) and (dropout_key is not None or not drops):
             attend = self.natives[2 * int(drops) + int(attention_mask_BT.dtype == ms.int32)]
             return attend(query_BSH, key_BTH, value_BTH, attention_mask_BT, dropout_key if drops else self.no_key)
         return self.twin(query_BSH, key_BTH, value_BTH, attention_mask_BT, dropout_key)
@@ -336,10 +342,10 @@ class EncoderLayer(nn.Cell):
         Returns:
             [B, S, H].
         """
-        is_float32 = x.dtype == ms.float32 and attention_mask_BT.dtype == ms.int32
-        if self.lean is not None and is_float32 and not self.training:
+        is_taken = takes(x) and attention_mask_BT.dtype == ms.int32
+        if self.lean is not None and is_taken and not self.training:
             return self.lean(x, attention_mask_BT, self.no_key, weights)
-        if self.kept is not None and is_float32 and (dropout_key is not None or not self.has_dropout):
+        if self.kept is not None and is_taken and (dropout_key is not None or not self.has_dropout):
             return self.kept(x, attention_mask_BT, self.no_key if dropout_key is None else dropout_key, weights)[0]
         query, key, value = self.project(x, *weights[:6])
         context = self.attend(query, key, value, attention_mask_BT, dropout_key)

@@ -236,3 +236,12 @@ def test_a_network_built_while_disabled_uses_the_twins(native: None, graph_mode:
     with switch.disabled():
         assert ops.Linear().native is None
     assert ops.Linear().native is not None
+
+
+def test_shapes_known_only_at_run_time_go_through_the_twins(native: None, graph_mode: None) -> None:
+    x, w, b = tensors((2, 3, 8), (8, 8), (8,))
+    linear = ops.Linear("gelu")
+    expected = linear(x, w, b).asnumpy()
+    dynamic = ops.Linear("gelu")
+    dynamic.set_inputs(Tensor(shape=[None, None, 8], dtype=ms.float32), w, b)
+    np.testing.assert_allclose(dynamic(x, w, b).asnumpy(), expected, rtol=1e-5, atol=1e-5)

@@ -4,8 +4,6 @@
 #if BERT_AMX
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include <mutex>
 #endif
 
 namespace bert {
@@ -80,9 +78,13 @@ void pack_step(const float *x, char *to) {
   }
 }
 
+// Whether the kernel lets this process use tiles; asking is also what allows it.
+bool is_allowed() {
+  static const bool yes = syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* tile data */) == 0;
+  return yes;
+}
+
 void prepare_thread() {
-  static std::once_flag asked;
-  std::call_once(asked, [] { syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* tile data */); });
   thread_local bool ready = false;  // the shapes are part of the thread's state, which the kernel keeps
   if (!ready) {
     static const TileShapes shapes;
@@ -154,6 +156,8 @@ void pack_step(const float *x, char *bytes) {
   }
 }
 
+bool is_allowed() { return true; }
+
 void prepare_thread() {}
 
 void block(const char *a_bytes, const char *b_bytes, int64_t steps, float *c, bool add) {
@@ -191,6 +195,7 @@ template void pack_step<B_SIDE, ACROSS>(const float *, char *);
 // in the process that tries the library out.
 extern "C" int bert_self_test() {
   using namespace bert;
+  if (!is_allowed()) return 2;
   Operator guard("self_test");
   alignas(64) float x[PANEL * PANEL], w[PANEL * PANEL], c[PANEL * PANEL];
   for (int i = 0; i < PANEL * PANEL; i++) {
@@ -210,5 +215,7 @@ extern "C" int bert_self_test() {
     }
   return 0;
 }
+
+extern "C" int bert_is_allowed() { return bert::is_allowed(); }
 
 extern "C" const char *bert_matrix_unit() { return BERT_AMX ? "AMX bfloat16 x 6" : "vector multiply-add"; }
