@@ -14,6 +14,6 @@ if __name__ == "__main__":
         "inference",
         "Inference, encoder with pooler, float32",
         "One forward pass from numpy ids to numpy vectors, with padding. Peer: `BertModel` under `inference_mode`, "
-        "sdpa attention. Both compute in float32 accuracy (ours splits factors into three bfloat16 where the processor has "
-        "AMX; the peer's default `highest` matmul precision). Random weights.",
+        "sdpa attention. Both compute in float32 accuracy (ours splits factors into three bfloat16 where the "
+        "processor has AMX; the peer's default `highest` matmul precision). Random weights.",
     )

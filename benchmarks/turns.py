@@ -140,7 +140,8 @@ def table(document: dict[str, Any]) -> str:
     return (
         f"# {document['title']}\n\n{document['notes']}\n\n{_HEAD}\n{lines}\n\n"
         f"{document['date']}; {document['machine']}; {document['threads']} threads a side; "
-        f"{document['rounds']} turns of {document['steps']} steps.\nOurs: {versions['ours']}.\nPeer: {versions['peer']}.\n"
+        f"{document['rounds']} turns of {document['steps']} steps.\n"
+        f"Ours: {versions['ours']}.\nPeer: {versions['peer']}.\n"
     )
 
 
