@@ -88,6 +88,7 @@ void prepare_thread() {
   thread_local bool ready = false;  // the shapes are part of the thread's state, which the kernel keeps
   if (!ready) {
     static const TileShapes shapes;
+    is_allowed();  // asked long ago, unless somebody calls the library by hand
     _tile_loadconfig(&shapes);
     ready = true;
   }

@@ -89,24 +89,24 @@ void pack(const Source &source, int64_t lines, int64_t first, int64_t depth, cha
 // while the B panels pass by.
 template <class Finish>
 void multiply(const char *a, int64_t rows, const char *b, int64_t columns, int64_t depth, Finish &&finish) {
-  constexpr int64_t STRETCH = 24, HIGH = 6, WIDE = 8;
+  constexpr int64_t LONGEST = 32, HIGH = 6, WIDE = 8;
   const size_t bytes = panel_bytes(depth);
   const int64_t a_panels = ceil_div(rows, PANEL), b_panels = ceil_div(columns, PANEL), all = steps(depth);
   const int64_t high = ceil_div(a_panels, HIGH), height = ceil_div(a_panels, high);
   int64_t width = WIDE;
   while (width > 1 && high * ceil_div(b_panels, width) < 6 * threads()) width /= 2;
-  const int64_t wide = ceil_div(b_panels, width);
+  const int64_t wide = ceil_div(b_panels, width), stretch = ceil_div(all, ceil_div(all, LONGEST));
   parallel(high * wide, [&](int64_t task) {
     prepare_thread();
     const int64_t i0 = task / wide * height, i1 = std::min(a_panels, i0 + height);
     const int64_t j0 = task % wide * width, j1 = std::min(b_panels, j0 + width);
     float *sums = reinterpret_cast<float *>(local_scratch(0, HIGH * WIDE * PANEL * PANEL * 4));
-    for (int64_t s = 0; s < all; s += STRETCH)
+    for (int64_t s = 0; s < all; s += stretch)
       for (int64_t j = j0; j < j1; j++)
         for (int64_t i = i0; i < i1; i++) {
-          const bool first = s == 0, last = s + STRETCH >= all;
+          const bool first = s == 0, last = s + stretch >= all;
           float *c = first && last ? sums : sums + ((i - i0) * WIDE + j - j0) * PANEL * PANEL;
-          block(a + i * bytes + s * STEP_BYTES, b + j * bytes + s * STEP_BYTES, std::min(STRETCH, all - s), c, !first);
+          block(a + i * bytes + s * STEP_BYTES, b + j * bytes + s * STEP_BYTES, std::min(stretch, all - s), c, !first);
           if (last) finish(i * PANEL, j * PANEL, c);
         }
   });
