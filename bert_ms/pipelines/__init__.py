@@ -1,1 +1,1 @@
-"""Filled by its room."""
+"""Whole runs: text and files in; networks, answers and scores out."""
