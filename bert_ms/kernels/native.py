@@ -68,22 +68,6 @@ class Activation(nn.Cell):
         return (self.backward(x, self.meta, dout),)
 
 
-class BiasActivation(nn.Cell):
-    """act(x + bias)."""
-
-    def __init__(self, name: str):
-        super().__init__(auto_prefix=False)
-        self.meta = constants(ACTIVATIONS[name])
-        self.forward = operator("bert_bias_activation", lambda x, b, m: x)
-        self.backward = operator("bert_bias_activation_backward", lambda x, b, m, d: (x, b), 2)
-
-    def construct(self, x: Tensor, bias: Tensor) -> Tensor:
-        return self.forward(x, bias, self.meta)
-
-    def bprop(self, x: Tensor, bias: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
-        return self.backward(x, bias, self.meta, dout)
-
-
 class Linear(nn.Cell):
     """act(x weight^T + bias)."""
 

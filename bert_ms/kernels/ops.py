@@ -42,21 +42,6 @@ class Activation(nn.Cell):
         return self.twin(x)
 
 
-class BiasActivation(nn.Cell):
-    """activation(x + bias), for the names of `Activation`."""
-
-    def __init__(self, name: str):
-        super().__init__(auto_prefix=False)
-        self.twin = twins.BiasActivation(name)
-        self.native = native.BiasActivation(name) if enabled() else None
-
-    def construct(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Args: x [..., H]; bias [H]. Returns: [..., H]."""
-        if self.native is not None and takes(x) and bias.dtype == ms.float32:
-            return self.native(x, bias)
-        return self.twin(x, bias)
-
-
 class Linear(nn.Cell):
     """activation(x weight^T + bias): the dense layer, its bias and its activation in one operator.
 
@@ -204,32 +189,6 @@ class DropoutResidualLayerNorm(nn.Cell):
         if self.native is not None and drops and takes(x) and residual.dtype == ms.float32:
             return self.native(x, residual, weight, bias, dropout_key)
         return self.norm(self.dropout(x, dropout_key), residual, weight, bias)
-
-
-class BiasDropoutResidualLayerNorm(nn.Cell):
-    """LayerNorm(dropout(x + dense_bias) + residual), for a matrix product whose bias is still to be added.
-
-    Args:
-        eps: added to the variance.
-        p: probability of dropping an element, in [0, 1).
-        site: number of this dropout in the network.
-    """
-
-    def __init__(self, eps: float, p: float, site: int):
-        super().__init__(auto_prefix=False)
-        self.rest = DropoutResidualLayerNorm(eps, p, site)
-
-    def construct(
-        self,
-        x: Tensor,
-        dense_bias: Tensor,
-        residual: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        dropout_key: Tensor | None = None,
-    ) -> Tensor:
-        """Args: x, residual [..., H]; dense_bias, weight, bias [H]; dropout_key as in `Dropout`. Returns: [..., H]."""
-        return self.rest(x + dense_bias.astype(x.dtype), residual, weight, bias, dropout_key)
 
 
 class Attention(nn.Cell):

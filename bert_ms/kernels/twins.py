@@ -133,17 +133,6 @@ class FeedForward(nn.Cell):
         return self.narrow(self.widen(x, w1, b1), w2, b2)
 
 
-class BiasActivation(nn.Cell):
-    """activation(x + bias)."""
-
-    def __init__(self, name: str):
-        super().__init__(auto_prefix=False)
-        self.activation = activation(name)
-
-    def construct(self, x: Tensor, bias: Tensor) -> Tensor:
-        return self.activation(x + bias.astype(x.dtype))
-
-
 class LayerNorm(nn.Cell):
     """LayerNorm over the last axis, in float32."""
 

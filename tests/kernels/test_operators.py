@@ -69,14 +69,6 @@ def case(name: str, B: int, S: int, H: int) -> tuple[Callable[[], nn.Cell], Any,
     if name.startswith("activation "):
         act = name.split()[1]
         return lambda: ops.Activation(act), reference.ACTIVATIONS[act], [3 * a for a in draw(x)], ()
-    if name.startswith("bias_activation "):
-        act = name.split()[1]
-        return (
-            lambda: ops.BiasActivation(act),
-            lambda a, b: reference.ACTIVATIONS[act](a + b),
-            draw(x, (H,)),
-            (),
-        )
     if name.startswith("linear "):
         act = name.split()[1]
         return lambda: ops.Linear(act), partial(reference.linear, act), draw(x, (inner, H), (inner,)), ()
@@ -101,13 +93,6 @@ def case(name: str, B: int, S: int, H: int) -> tuple[Callable[[], nn.Cell], Any,
             lambda: ops.DropoutResidualLayerNorm(EPS, P, SITE),
             lambda a, r, w, b: reference.layer_norm(EPS, reference.dropout(P, SITE, a) + r, w, b),
             draw(x, x, (H,), (H,)),
-            (KEY,),
-        )
-    if name == "bias_dropout_residual_layer_norm":
-        return (
-            lambda: ops.BiasDropoutResidualLayerNorm(EPS, P, SITE),
-            lambda a, d, r, w, b: reference.layer_norm(EPS, reference.dropout(P, SITE, a + d) + r, w, b),
-            draw(x, (H,), x, (H,), (H,)),
             (KEY,),
         )
     if name == "dropout":
@@ -135,7 +120,6 @@ def case(name: str, B: int, S: int, H: int) -> tuple[Callable[[], nn.Cell], Any,
 
 NAMES = [
     *(f"activation {name}" for name in reference.ACTIVATIONS if name != "identity"),
-    "bias_activation gelu",
     "linear identity",
     "linear tanh",
     "query_key_value",
@@ -143,7 +127,6 @@ NAMES = [
     "layer_norm",
     "residual_layer_norm",
     "dropout_residual_layer_norm",
-    "bias_dropout_residual_layer_norm",
     "dropout",
     "attention",
     "attention with dropout",
