@@ -16,6 +16,9 @@ INPUT_NAMES = (INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS)
 
 START_POSITIONS = "start_positions"
 END_POSITIONS = "end_positions"
+LABELS = "labels"
+MASKED_POSITIONS = "masked_positions"
+NEXT_SENTENCE_LABEL = "next_sentence_label"
 IGNORE_INDEX = -100
 
 
@@ -131,3 +134,85 @@ class QuestionPrediction:
     text: str
     candidates: tuple[AnswerCandidate, ...]
     null_score_diff: float | None = None
+
+
+@dataclass(frozen=True)
+class TextExample:
+    """A text or a pair of texts with what is to be said of it.
+
+    Attributes:
+        id: unique within a data set.
+        text: as given.
+        pair: the second text, if there is one.
+        label: a label's name; several of them (multi-label); a number (regression); None where it is not known.
+    """
+
+    id: str
+    text: str
+    pair: str | None = None
+    label: str | tuple[str, ...] | float | None = None
+
+
+@dataclass(frozen=True)
+class LabelPrediction:
+    """What the network says of a text.
+
+    Attributes:
+        id: the example's.
+        label: a label's name; those chosen of several; or the number of a regression.
+        probabilities: of every label, in the network's order; empty for a regression.
+    """
+
+    id: str
+    label: str | tuple[str, ...] | float
+    probabilities: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChoiceExample:
+    """A beginning with several ends, one of which is right.
+
+    Attributes:
+        id: unique within a data set.
+        context: the first text of every choice.
+        choices: the second texts, as many in every example of a data set.
+        label: number of the right one, from 0; None where it is not known.
+    """
+
+    id: str
+    context: str
+    choices: tuple[str, ...]
+    label: int | None = None
+
+
+@dataclass(frozen=True)
+class ChoicePrediction:
+    """The choice taken, from 0, with the probability of each."""
+
+    id: str
+    choice: int
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TokenExample:
+    """A sentence in words with a tag for each.
+
+    Attributes:
+        id: unique within a data set.
+        words: as given; characters for Chinese.
+        tags: in BIO form (`B-PER`, `I-PER`, `O`) whatever the file's was; None where they are not known.
+    """
+
+    id: str
+    words: tuple[str, ...]
+    tags: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class TagsPrediction:
+    """A tag for each word of a sentence, with its probability (of a CRF, that of the word alone)."""
+
+    id: str
+    tags: tuple[str, ...]
+    probabilities: tuple[float, ...]

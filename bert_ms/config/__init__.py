@@ -1,8 +1,10 @@
 """Configurations as frozen dataclasses, read from JSON or YAML with every problem named at once."""
 
+from bert_ms.config.data import DataConfig
 from bert_ms.config.model import CRF_STATES, BertConfig
+from bert_ms.config.objective import LoraConfig, LossConfig, RegularizationConfig
+from bert_ms.config.pretraining import PretrainingConfig
 from bert_ms.config.run import (
-    DataConfig,
     EvaluationConfig,
     ModelConfig,
     OptimizerConfig,
@@ -17,9 +19,13 @@ __all__ = [
     "BertConfig",
     "DataConfig",
     "EvaluationConfig",
+    "LoraConfig",
+    "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
     "PrecisionConfig",
+    "PretrainingConfig",
+    "RegularizationConfig",
     "RunConfig",
     "ScheduleConfig",
     "TrainingConfig",

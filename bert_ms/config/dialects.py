@@ -154,10 +154,9 @@ def to_hugging_face(values: Mapping[str, Any], *, activation: str) -> dict[str, 
         del out["relative_position"], out["max_relative_position"]
     if values["add_pooler"]:
         del out["add_pooler"]
-    if not values["has_crf"]:
-        del out["has_crf"]
-    if values["problem_type"] is None:
-        del out["problem_type"]
+    for key in ("has_crf", "has_lstm", "lstm_hidden_size", "problem_type"):
+        if not values[key]:
+            del out[key]
     task = values["task"]
     classes = [name for name, of in ARCHITECTURES.items() if of == task and name.startswith("Nezha") == is_nezha]
     if classes:

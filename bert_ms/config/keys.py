@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, get_type_hints
 
 from bert_ms.config.run import RunConfig
+from bert_ms.config.section import Section
 from bert_ms.errors import nearest, unknown
 
 # What google-research, Hugging Face, the model zoo, or a hurried hand calls the same thing.
@@ -56,7 +57,8 @@ def fields(cls: type) -> dict[str, Any]:
 @cache
 def sections() -> dict[str, type[Any]]:
     """The sections of a run by their names."""
-    return {name: hint for name, hint in fields(RunConfig).items() if hint.__module__ == RunConfig.__module__}
+    hints = fields(RunConfig).items()
+    return {name: hint for name, hint in hints if isinstance(hint, type) and issubclass(hint, Section)}
 
 
 @cache

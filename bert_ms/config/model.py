@@ -65,6 +65,8 @@ class BertConfig:
         num_labels: outputs of a classifier head; None where the task has none or it is not known.
         labels: name of each label, empty when there are none.
         has_crf: a token classifier has a CRF over its labels, and outputs for START and STOP after theirs.
+        has_lstm: a token classifier reads the hidden states through a BiLSTM.
+        lstm_hidden_size: width W of each of its two directions; None takes half of hidden_size, as the model zoo does.
         problem_type: what a sequence classifier's labels are; None means that the data decide.
         task: what the weights were trained for, by our task names; None when the file does not say.
     """
@@ -93,6 +95,8 @@ class BertConfig:
     num_labels: int | None = None
     labels: tuple[str, ...] = ()
     has_crf: bool = False
+    has_lstm: bool = False
+    lstm_hidden_size: int | None = None
     problem_type: str | None = None
     task: str | None = None
 
@@ -114,6 +118,11 @@ class BertConfig:
     def classifier_size(self) -> int | None:
         """Outputs of a classifier: the labels, and a CRF's START and STOP; None where the labels are not known."""
         return None if self.num_labels is None else self.num_labels + CRF_STATES * self.has_crf
+
+    @property
+    def lstm_width(self) -> int:
+        """Width W of one direction of a token classifier's BiLSTM."""
+        return self.hidden_size // 2 if self.lstm_hidden_size is None else self.lstm_hidden_size
 
     @property
     def has_absolute_positions(self) -> bool:
@@ -209,7 +218,7 @@ _INTEGERS = {
 }  # fmt: skip
 _PROBABILITIES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 _POSITIVE = ("initializer_range", "layer_norm_eps")
-_BOOLEANS = ("is_decoder", "add_cross_attention", "tie_word_embeddings", "add_pooler", "has_crf")
+_BOOLEANS = ("is_decoder", "add_cross_attention", "tie_word_embeddings", "add_pooler", "has_crf", "has_lstm")
 
 
 def _typed(fields: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
@@ -228,7 +237,7 @@ def _type_problem(name: str, value: Any) -> str | None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if name in _INTEGERS:
         return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
-    if name in ("num_labels", "pad_token_id"):
+    if name in ("num_labels", "pad_token_id", "lstm_hidden_size"):
         return None if value is None or (isinstance(value, int) and not isinstance(value, bool)) else "a whole number"
     if name in _BOOLEANS:
         return None if isinstance(value, bool) else "true or false"
@@ -285,6 +294,8 @@ def _relation_problems(config: BertConfig) -> Iterator[str]:
         yield f"sinusoid relative positions need an even hidden_size / num_attention_heads; it is {hidden // heads}."
     if config.num_labels is not None and config.num_labels < 1:
         yield f"num_labels is {config.num_labels}: expected at least 1."
+    if config.has_lstm and config.lstm_width < 1:
+        yield f"lstm_hidden_size is {config.lstm_width}: expected at least 1."
     if config.labels and config.num_labels != len(config.labels):
         yield f"num_labels is {config.num_labels} but {len(config.labels)} labels are named: make them agree."
     if config.add_cross_attention and not config.is_decoder:

@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bert_ms.errors import ConfigError
+from bert_ms.config.data import DataConfig
+from bert_ms.config.objective import LoraConfig, LossConfig, RegularizationConfig
+from bert_ms.config.pretraining import PretrainingConfig
+from bert_ms.config.section import Section, plain
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Section:
-    """A section that checks itself when it is made and names all that is wrong with it."""
-
-    def __post_init__(self) -> None:
-        problems = list(self.problems())
-        if problems:
-            raise ConfigError(problems)
-
-    def problems(self) -> Iterator[str]:
-        """One sentence for each value that cannot be used."""
-        yield from ()
-
-    def _at_least(self, least: float, *names: str) -> Iterator[str]:
-        for name in names:
-            value = getattr(self, name)
-            if value is not None and value < least:
-                yield f"{name} is {value}: expected at least {least}."
-
-    def _in_range(self, low: float, high: float, *names: str) -> Iterator[str]:
-        for name in names:
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                yield f"{name} is {value}: expected {low} to {high}."
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """Where the weights come from, and what of their configuration this run changes.
 
     Attributes:
         source: a directory, a file, or a catalogue name; `minilm` is the embedded default.
         config: a config file, for weights that come without one.
+        token_head: what labels tokens: each by itself ("softmax"), with a CRF over the labels, or with a BiLSTM before.
+        problem_type: what the labels of texts are; "auto" finds out from the data.
         vocab: a vocabulary file, for weights that come without one.
         do_lower_case: casing, for a vocabulary that does not say; None takes what comes with the weights.
         hidden_dropout_prob: None keeps the weights' own.
@@ -52,6 +31,8 @@ class ModelConfig(_Section):
 
     source: str = "minilm"
     config: str | None = None
+    token_head: Literal["softmax", "crf", "lstm", "lstm_crf"] = "softmax"
+    problem_type: Literal["auto", "single_label_classification", "multi_label_classification", "regression"] = "auto"
     vocab: str | None = None
     do_lower_case: bool | None = None
     hidden_dropout_prob: float | None = None
@@ -64,57 +45,7 @@ class ModelConfig(_Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(_Section):
-    """Files, and how text becomes features.
-
-    Attributes:
-        train_file: None where a run only evaluates; `sample` is the sample that ships with the package.
-        eval_file: None where there is nothing to evaluate on.
-        predict_file: for `bert-ms predict`.
-        max_length: longest window in tokens, special tokens included.
-        stride: of windows over a long context, in tokens; see `windows`.
-        windows: "overlap" reads stride as Hugging Face does (tokens shared by two windows), "step" as google-research
-            does (tokens between two window starts).
-        max_query_length: a longer question is cut to this many tokens; None does not cut.
-        with_negatives: questions without an answer (SQuAD v2.0); None finds out from the data.
-        on_bad_answer: to train on: an answer that does not stand where the file says is an "error"; "fix" takes the
-            nearest place where it stands, "drop" leaves it out. Both leave out questions that no answer is left of.
-        buckets: lengths that batches are padded to; empty takes multiples of 32 up to max_length.
-        storage: "memory" keeps features in memory, "mindrecord" in files, "auto" decides by size.
-        cache_dir: of prepared features; None takes the user's cache directory.
-        workers: processes that tokenise; 0 takes the number of cores.
-        max_train_examples: take only the first so many; None takes all.
-        max_eval_examples: the same for evaluation.
-    """
-
-    train_file: str | None = None
-    eval_file: str | None = None
-    predict_file: str | None = None
-    max_length: int = 384
-    stride: int = 128
-    windows: Literal["overlap", "step"] = "overlap"
-    max_query_length: int | None = 64
-    with_negatives: bool | None = None
-    on_bad_answer: Literal["error", "fix", "drop"] = "error"
-    buckets: tuple[int, ...] = ()
-    storage: Literal["auto", "memory", "mindrecord"] = "auto"
-    cache_dir: str | None = None
-    workers: int = 0
-    max_train_examples: int | None = None
-    max_eval_examples: int | None = None
-
-    def problems(self) -> Iterator[str]:
-        yield from self._at_least(8, "max_length")
-        yield from self._at_least(1, "stride", "max_query_length", "max_train_examples", "max_eval_examples")
-        yield from self._at_least(0, "workers")
-        if self.stride >= self.max_length:
-            yield f"stride {self.stride} is not below max_length {self.max_length}: windows would never move on."
-        if any(b < 8 or b > self.max_length for b in self.buckets):
-            yield f"buckets {list(self.buckets)}: expected lengths from 8 to max_length {self.max_length}."
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimizerConfig(_Section):
+class OptimizerConfig(Section):
     """The optimiser, what it leaves out, and the gradient's norm.
 
     Attributes:
@@ -156,7 +87,7 @@ class OptimizerConfig(_Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScheduleConfig(_Section):
+class ScheduleConfig(Section):
     """How the learning rate moves: linear warm-up from 0, then decay.
 
     Attributes:
@@ -181,7 +112,7 @@ class ScheduleConfig(_Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrecisionConfig(_Section):
+class PrecisionConfig(Section):
     """Numbers that the network computes in; LayerNorm, softmax and loss stay in float32.
 
     Attributes:
@@ -209,7 +140,7 @@ class PrecisionConfig(_Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """The loop: how long, how often to look, what to keep.
 
     Attributes:
@@ -252,13 +183,14 @@ class TrainingConfig(_Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationConfig(_Section):
+class EvaluationConfig(Section):
     """How logits become answers and scores.
 
     Attributes:
         batch_size: rows a step and device.
         n_best: spans kept for each question.
         max_answer_length: longest answer, in tokens.
+        label_threshold: of several labels, those with at least this probability are given.
         null_threshold: no answer is chosen when null_score_diff is above this; "search" finds the best on the data.
         language: answers are compared by words as SQuAD does ("en") or by characters as CMRC2018 does ("zh"); "auto"
             finds out from the gold answers.
@@ -267,15 +199,17 @@ class EvaluationConfig(_Section):
     batch_size: int = 32
     n_best: int = 20
     max_answer_length: int = 30
+    label_threshold: float = 0.5
     null_threshold: float | Literal["search"] = 0.0
     language: Literal["auto", "en", "zh"] = "auto"
 
     def problems(self) -> Iterator[str]:
         yield from self._at_least(1, "batch_size", "n_best", "max_answer_length")
+        yield from self._in_range(0, 1, "label_threshold")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig(_Section):
+class RunConfig(Section):
     """One run, as a YAML file under `configs/` describes it.
 
     Attributes:
@@ -293,6 +227,10 @@ class RunConfig(_Section):
     threads: int | None = None
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    regularization: RegularizationConfig = field(default_factory=RegularizationConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     precision: PrecisionConfig = field(default_factory=PrecisionConfig)
@@ -302,6 +240,9 @@ class RunConfig(_Section):
     def problems(self) -> Iterator[str]:
         yield from self._in_range(0, 2**31 - 1, "seed")
         yield from self._in_range(1, 1024, "threads")
+        stride, longest = self.data.stride, self.data.max_length
+        if self.task == "question-answering" and stride >= longest:
+            yield f"data.stride {stride} is not below max_length {longest}: windows would never move on."
         if len(self.output_dir) > 1000:
             yield f"output_dir is {self.output_dir[:40]}..., {len(self.output_dir):,} characters: expected a path."
         if not self.output_dir.strip():
@@ -309,10 +250,4 @@ class RunConfig(_Section):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for YAML."""
-        return _plain(self)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, _Section):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    return list(value) if isinstance(value, tuple) else value
+        return plain(self)

@@ -93,8 +93,19 @@ def from_checkpoint(
     dtype: str | None = None,
     allow_missing: Sequence[str] = (),
     allow_unused: Sequence[str] = (),
+    initialise: Sequence[str] = (),
 ) -> nn.Cell:
-    """A network with the weights of an opened checkpoint; see `from_pretrained`."""
+    """A network with the weights of an opened checkpoint; see `from_pretrained`.
+
+    Args:
+        opened: the checkpoint; its `config` may have been changed in what is no part of the weights used.
+        task: a task name.
+        num_labels: outputs of a new classifier head.
+        dtype: numbers to compute in.
+        allow_missing: patterns of parameters that may keep their initial values.
+        allow_unused: patterns of tensors in the file that may be left over.
+        initialise: patterns of parameters that are made anew whatever the file has.
+    """
     from bert_ms import model
 
     settled = opened.config
@@ -107,7 +118,14 @@ def from_checkpoint(
         notes.append("the file has no pooler: the encoder returns the hidden states only")
     with compat.parameters_left_empty():
         cell = model.build(settled, task, num_labels=num_labels, dtype=dtype or "float32")
-    report = checkpoint.load_into(cell, opened, allow_missing=allow_missing, allow_unused=allow_unused, notes=notes)
+    report = checkpoint.load_into(
+        cell,
+        opened,
+        allow_missing=allow_missing,
+        allow_unused=allow_unused,
+        initialise=initialise,
+        notes=notes,
+    )
     cell.load_report = report
     logger.info("%s", report.summary())
     return cell

@@ -13,8 +13,8 @@ from typing import Any
 
 from bert_ms import tasks
 from bert_ms.config import RunConfig
-from bert_ms.data.loader import Batches, EvaluationBatches
-from bert_ms.pipelines.loading import data_file, load_network, needed_file, open_model
+from bert_ms.data.loader import EvaluationBatches
+from bert_ms.pipelines.loading import data_file, load_network, load_work, needed_file, open_model
 from bert_ms.records import INPUT_NAMES
 from bert_ms.tasks import Task
 from bert_ms.tasks.work import Prepared, Purpose, Work
@@ -73,12 +73,12 @@ def dry_run(config: RunConfig, *, purpose: Purpose = "train") -> DryRun:
     config = _small(config)
     opened = open_model(config)
     session = start(config)
-    work = task.load("work")(config, opened.tokenizer)
+    work = load_work(config, opened)
     training = None if train_file is None else work.prepare(train_file, "train")
-    network = load_network(config, opened)
+    network = load_network(config, opened, work)
     found: dict[str, Any] = {"device": session.device, "parameters": sum(p.size for p in network.get_parameters())}
     if training is not None:
-        found |= _train_steps(config, task, network, training)
+        found |= _train_steps(config, task, work, network, training)
     if eval_file is not None:
         prepared = work.prepare(eval_file, "predict" if purpose == "predict" else "evaluate")
         found["evaluation_seconds"] = _evaluation_step(config, task, work, network, prepared)
@@ -86,15 +86,15 @@ def dry_run(config: RunConfig, *, purpose: Purpose = "train") -> DryRun:
     return DryRun(**found, peak_megabytes=_peak())
 
 
-def _train_steps(config: RunConfig, task: Task, network: Any, prepared: Prepared) -> dict[str, Any]:
+def _train_steps(config: RunConfig, task: Task, work: Work, network: Any, prepared: Prepared) -> dict[str, Any]:
     """What two train steps take, by names of `DryRun`."""
-    from bert_ms.model.losses import WithLoss
+    from bert_ms.training.objective import objective
     from bert_ms.training.updater import Updater
 
     length, training = config.data.max_length, config.training
-    batches = Batches(prepared.rows, batch_size=training.batch_size, seed=config.seed, buckets=(length,)).starting_at(0)
+    batches = work.batches(prepared, batch_size=training.batch_size, seed=config.seed, rank=0, size=1).starting_at(0)
     columns = (*INPUT_NAMES, *task.labels)
-    updater = Updater(WithLoss(network), config, total_steps=1000, unused=task.unused)
+    updater = Updater(objective(network, task, config), config, total_steps=1000, unused=task.unused)
     seconds = []
     for step in range(2):
         began = time.perf_counter()
@@ -131,7 +131,7 @@ def _evaluation_step(config: RunConfig, task: Task, work: Work, network: Any, pr
     few = EvaluationBatches(prepared.features, batch_size=config.evaluation.batch_size, buckets=(length,))
     for _ in range(2):
         began = time.perf_counter()
-        work.decode(prepared, outputs_of(network, few, prepared.features.row_splits, task))
+        work.decode(prepared, outputs_of(task.evaluated(network), few, prepared.features.row_splits, task))
         seconds = (time.perf_counter() - began) / len(few)
     return round(seconds, 3)
 
@@ -143,6 +143,7 @@ def _small(config: RunConfig) -> RunConfig:
         config.data,
         max_train_examples=min(config.data.max_train_examples or rows, rows),
         max_eval_examples=min(config.data.max_eval_examples or 1 << 30, config.evaluation.batch_size),
+        buckets=(config.data.max_length,),
     )
     return dataclasses.replace(config, data=data)
 

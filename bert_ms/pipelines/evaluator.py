@@ -48,7 +48,8 @@ class Evaluator:
         distributed: Distributed | None = None,
         stop: StopRequest | None = None,
     ):
-        self.network, self.task, self.work, self.prepared = network, task, work, prepared
+        self.task, self.work, self.prepared = task, work, prepared
+        self.network = task.evaluated(network)
         self.distributed = distributed or Distributed()
         self.stop = stop if stop is not None else StopRequest()
         self.batches = EvaluationBatches(

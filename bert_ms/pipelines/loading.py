@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bert_ms import checkpoint, tasks
-from bert_ms.config import ModelConfig, RunConfig
+from bert_ms.config import BertConfig, ModelConfig, RunConfig
 from bert_ms.errors import ConfigError
 from bert_ms.hub import catalogue
-from bert_ms.tasks.work import Purpose
+from bert_ms.tasks.work import Purpose, Work
 from bert_ms.tokenization import Tokenizer
 
 if TYPE_CHECKING:
     from mindspore import nn
 
+_HEADS = ("classifier.*", "crf.*", "lstm.*")
+# Fields of a configuration that shape a head over labels.
+_SHAPING = ("num_labels", "has_crf", "has_lstm")
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 SAMPLE = "sample"
 _VERBS: dict[Purpose, str] = {"train": "train on", "evaluate": "score", "predict": "answer"}
@@ -71,17 +75,25 @@ def open_model(config: RunConfig) -> OpenedModel:
     if opened.config.type_vocab_size < needed:
         raise ConfigError(
             f"{model.source} tells {opened.config.type_vocab_size} kind of token apart (type_vocab_size), and task "
-            f"'{config.task}' needs {needed}, for question and passage: choose another model."
+            f"'{config.task}' needs {needed}, for the two texts of a pair: choose another model."
         )
     return OpenedModel(opened, tokenizer)
 
 
-def load_network(config: RunConfig, opened: OpenedModel | None = None) -> nn.Cell:
+def load_work(config: RunConfig, opened: OpenedModel) -> Work:
+    """The work of the run's task, for this model."""
+    work: Work = tasks.get(config.task).load("work")(config, opened.tokenizer, opened.checkpoint.config)
+    return work
+
+
+def load_network(config: RunConfig, opened: OpenedModel, work: Work) -> nn.Cell:
     """The run's network with its weights, in evaluation mode; a new task head is drawn by the seed that is set.
 
     Args:
         config: of the run.
-        opened: what `open_model` gave for it; None opens it now.
+        opened: what `open_model` gave for it.
+        work: of the run, with its data prepared; what the data settle, labels above all, is written into the network's
+            configuration.
 
     Raises:
         CheckpointError: the weights cannot be read or do not fit.
@@ -89,14 +101,26 @@ def load_network(config: RunConfig, opened: OpenedModel | None = None) -> nn.Cel
     """
     from bert_ms.hub.load import from_checkpoint
 
-    model = config.model
+    model, fields = config.model, dict(work.network_fields())
+    weights = opened.checkpoint
+    is_new = _is_new_head(weights.config, fields)
     return from_checkpoint(
-        (opened or open_model(config)).checkpoint,
+        dataclasses.replace(weights, config=dataclasses.replace(weights.config, **fields)),
         config.task,
         dtype=config.precision.dtype,
         allow_missing=model.allow_missing,
         allow_unused=model.allow_unused,
+        initialise=_HEADS if is_new else (),
     )
+
+
+def _is_new_head(known: BertConfig, fields: Mapping[str, Any]) -> bool:
+    """Whether the labels that the data have are others than those of the weights, which may be without names."""
+    if known.num_labels is None or "num_labels" not in fields:
+        return False  # there is no head, or none with labels: what is missing is made anew
+    if known.labels and "labels" in fields and tuple(fields["labels"]) != known.labels:
+        return True
+    return any(getattr(known, name) != value for name, value in fields.items() if name in _SHAPING)
 
 
 def data_file(config: RunConfig, key: str) -> Path | None:
@@ -112,7 +136,7 @@ def data_file(config: RunConfig, key: str) -> Path | None:
     if path.is_file():
         return path
     if path.is_dir():
-        raise ConfigError(f"data.{key} is {given}, a directory: name a JSON file in SQuAD's format.")
+        raise ConfigError(f"data.{key} is {given}, a directory: name a file.")
     if path.exists():
         raise ConfigError(f"data.{key} is {given}, which is no regular file: it is read more than once, so copy it.")
     broken = " (it is a link that leads nowhere)" if path.is_symlink() else ""

@@ -10,7 +10,7 @@ from bert_ms import tasks
 from bert_ms.config import RunConfig
 from bert_ms.pipelines.conclusion import write_scores
 from bert_ms.pipelines.evaluator import Evaluator, rounded
-from bert_ms.pipelines.loading import load_network, needed_file, open_model
+from bert_ms.pipelines.loading import load_network, load_work, needed_file, open_model
 from bert_ms.pipelines.results import TERMINATED, RunResult
 from bert_ms.tasks.work import Purpose
 from bert_ms.training.folder import CONFIG, RunFolder
@@ -41,9 +41,9 @@ def _run_network(config: RunConfig, key: str, purpose: Purpose) -> RunResult:
     began = time.monotonic()
     with stop_on_signals() as stop:
         session = start(config)
-        work = task.load("work")(config, opened.tokenizer)
+        work = load_work(config, opened)
         prepared = work.prepare(file, purpose)
-        network = load_network(config, opened)
+        network = load_network(config, opened, work)
         del opened  # it maps the file of the weights
         evaluator = Evaluator(network, task, work, prepared, config, distributed=session.distributed, stop=stop)
         is_main = session.distributed.is_main

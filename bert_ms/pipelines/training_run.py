@@ -14,11 +14,10 @@ import numpy as np
 
 from bert_ms import tasks
 from bert_ms.config import RunConfig
-from bert_ms.data.loader import Batches
 from bert_ms.errors import ConfigError, TrainingError, unknown
 from bert_ms.pipelines.conclusion import Concluded, conclude
 from bert_ms.pipelines.evaluator import Evaluator
-from bert_ms.pipelines.loading import OpenedModel, data_file, load_network, needed_file, open_model
+from bert_ms.pipelines.loading import OpenedModel, data_file, load_network, load_work, needed_file, open_model
 from bert_ms.pipelines.results import ALREADY, TERMINATED, RunResult
 from bert_ms.records import INPUT_NAMES
 from bert_ms.tasks import Task
@@ -34,7 +33,7 @@ from bert_ms.training.run_log import kept_log
 from bert_ms.training.session import Session, start
 from bert_ms.training.signals import StopRequest, stop_on_signals
 from bert_ms.training.state import CheckpointStore, ResumePoint
-from bert_ms.training.trainer import INTERRUPTED, Interrupted, Outcome, Trainer, best_weights
+from bert_ms.training.trainer import INTERRUPTED, Interrupted, MicroBatches, Outcome, Trainer, best_weights
 
 if TYPE_CHECKING:  # it imports MindSpore
     from bert_ms.training.updater import Updater
@@ -108,7 +107,7 @@ class _Loaded:
 
     tokenizer: Tokenizer
     training: Prepared
-    batches: Batches
+    batches: MicroBatches
     evaluator: Evaluator | None
     network: Any
     updater: Updater
@@ -127,30 +126,29 @@ class _Run:
 
     def load(self, opened: OpenedModel, train_file: Path, eval_file: Path | None) -> _Loaded:
         """Read and check everything that was given; nothing is written."""
-        from bert_ms.model.losses import WithLoss
+        from bert_ms.training.objective import objective
         from bert_ms.training.updater import Updater
 
         config, workers = self.config, self.session.distributed
-        work = self.task.load("work")(config, opened.tokenizer)
+        work = load_work(config, opened)
         training = work.prepare(train_file, "train")
         evaluation = None if eval_file is None else work.prepare(eval_file, "evaluate")
-        batches = Batches(
-            training.rows,
+        batches = work.batches(
+            training,
             batch_size=config.training.batch_size,
             seed=config.seed,
-            buckets=config.data.buckets,
             rank=workers.rank,
             size=workers.size,
         )
         steps = Agenda(config.training, batches.per_epoch).total_steps
-        network = load_network(config, opened)
+        network = load_network(config, opened, work)
         if workers.size > 1:
             workers.check_equal({p.name: p.asnumpy() for p in network.get_parameters()})
         evaluator = None
         if evaluation is not None:
             evaluator = Evaluator(network, self.task, work, evaluation, config, distributed=workers, stop=self.stop)
-        unused = self.task.unused
-        updater = Updater(WithLoss(network), config, total_steps=steps, unused=unused, distributed=workers)
+        minimised = objective(network, self.task, config)
+        updater = Updater(minimised, config, total_steps=steps, unused=self.task.unused, distributed=workers)
         return _Loaded(opened.tokenizer, training, batches, evaluator, network, updater)
 
     def to_the_end(self, loaded: _Loaded) -> RunResult:

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bert_ms.errors import ConfigError, unknown
-from bert_ms.records import END_POSITIONS, START_POSITIONS
+from bert_ms.records import (
+    END_POSITIONS,
+    INPUT_NAMES,
+    LABELS,
+    MASKED_POSITIONS,
+    NEXT_SENTENCE_LABEL,
+    START_POSITIONS,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +29,13 @@ class Task:
         name: as configurations, commands and checkpoints say it.
         summary: one line for people.
         head: class of the network's head, taking an encoder; None for the encoder itself.
-        outputs: what the network returns, in order.
+        outputs: what the network, or the scorer where there is one, returns, in order.
         row_outputs: those of them that are one a row [B, ...]; the others are one a token [B, S, ...].
         labels: columns that the loss takes, in order; empty where there is no loss.
+        objective: makes the Cell that training minimises from the network: (inputs, labels[, dropout_key]) -> loss;
+            None takes the head's own loss.
+        scorer: makes the Cell that evaluation runs from the network: (inputs, labels) -> outputs, for networks whose
+            logits are too many to be kept; None runs the network itself.
         work: class of the task's `Work`; None where there is nothing to train or to score.
         metric: the score that decides which checkpoint is best.
         metrics: all scores that may decide, some of them on certain data only.
@@ -38,14 +49,25 @@ class Task:
     outputs: tuple[str, ...]
     row_outputs: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    objective: str | None = None
+    scorer: str | None = None
     work: str | None = None
     metric: str | None = None
     metrics: tuple[str, ...] = ()
     segments: int = 1
     unused: tuple[str, ...] = ()
 
+    @property
+    def evaluation_inputs(self) -> tuple[str, ...]:
+        """Columns that evaluation gives to the network or the scorer, in order."""
+        return (*INPUT_NAMES, *self.labels) if self.scorer is not None else INPUT_NAMES
+
+    def evaluated(self, network: Any) -> Any:
+        """The Cell that evaluation runs for a network: its scorer, or the network itself."""
+        return network if self.scorer is None else self.load("scorer")(network)
+
     def load(self, what: str) -> Any:
-        """The object that the attribute `what` (head or work) names.
+        """The object that the attribute `what` (head, objective, scorer or work) names.
 
         Raises:
             ConfigError: the task has none.
@@ -75,6 +97,65 @@ _ROWS = (
         metric="f1",
         metrics=("f1", "exact_match", "HasAns_f1", "HasAns_exact", "NoAns_f1", "NoAns_exact", "best_f1", "best_exact"),
         segments=2,
+        unused=("*pooler.*",),
+    ),
+    Task(
+        name="sequence-classification",
+        summary="a label for a text or a pair of texts: one, any number of them, or a number (GLUE, XNLI, TNEWS, ...)",
+        head="bert_ms.model.heads.classification:SequenceClassification",
+        outputs=("logits",),
+        row_outputs=("logits",),
+        labels=(LABELS,),
+    ),
+    Task(
+        name="multiple-choice",
+        summary="the right one of several ends (SWAG)",
+        head="bert_ms.model.heads.classification:MultipleChoice",
+        outputs=("logits",),
+        row_outputs=("logits",),
+        labels=(LABELS,),
+        segments=2,
+    ),
+    Task(
+        name="token-classification",
+        summary="a tag for each word: named entities (CoNLL columns, CLUENER)",
+        head="bert_ms.model.heads.token_classification:TokenClassification",
+        outputs=("logits",),
+        labels=(LABELS,),
+        unused=("*pooler.*",),
+    ),
+    Task(
+        name="next-sentence",
+        summary="whether the second text follows the first",
+        head="bert_ms.model.heads.classification:NextSentence",
+        outputs=("logits",),
+        row_outputs=("logits",),
+        labels=(LABELS,),
+        segments=2,
+    ),
+    Task(
+        name="pretraining",
+        summary="masked words, and whether the second text follows the first, from raw text",
+        head="bert_ms.model.heads.language_model:Pretraining",
+        outputs=("prediction_logits", "seq_relationship_logits"),
+        row_outputs=("seq_relationship_logits",),
+        labels=(MASKED_POSITIONS, LABELS, NEXT_SENTENCE_LABEL),
+        segments=2,
+    ),
+    Task(
+        name="masked-lm",
+        summary="masked words, from raw text",
+        head="bert_ms.model.heads.language_model:MaskedLM",
+        outputs=("logits",),
+        labels=(MASKED_POSITIONS, LABELS),
+        unused=("*pooler.*",),
+    ),
+    Task(
+        name="causal-lm",
+        summary="the next word, from raw text",
+        head="bert_ms.model.heads.language_model:CausalLM",
+        outputs=("logits",),
+        labels=(LABELS,),
         unused=("*pooler.*",),
     ),
 )

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bert_ms.config import RunConfig
+from bert_ms.config import BertConfig, RunConfig
 from bert_ms.data import questions
 from bert_ms.decoding import question_answering as decoding
 from bert_ms.errors import DataError
 from bert_ms.metrics import squad as metrics
 from bert_ms.records import QuestionPrediction
-from bert_ms.tasks.work import Prepared, Purpose
+from bert_ms.tasks.work import Prepared, Purpose, Work
 from bert_ms.tokenization import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -23,16 +23,12 @@ logger = logging.getLogger(__name__)
 WITH_NEGATIVES = "with_negatives"
 
 
-class QuestionAnsweringWork:
-    """The work of question answering; see `tasks.work.Work`.
+class QuestionAnsweringWork(Work):
+    """The work of question answering; `data` and `evaluation` of the configuration are used."""
 
-    Args:
-        config: the run's; `data` and `evaluation` are used.
-        tokenizer: of the network.
-    """
-
-    def __init__(self, config: RunConfig, tokenizer: Tokenizer):
-        self.data, self.evaluation, self.tokenizer = config.data, config.evaluation, tokenizer
+    def __init__(self, config: RunConfig, tokenizer: Tokenizer, known: BertConfig | None = None):
+        super().__init__(config, tokenizer, known)
+        self.data, self.evaluation = config.data, config.evaluation
 
     def prepare(self, path: str | Path, purpose: Purpose) -> Prepared:
         """Read a SQuAD file and cut its questions into windows; answers are found again for training only.

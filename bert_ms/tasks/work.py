@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
-from bert_ms.data.loader import RowSource
+from bert_ms.config import BertConfig, RunConfig
+from bert_ms.data.loader import Batches, RowSource
 from bert_ms.records import Features
+from bert_ms.tasks.findings import Finding
 from bert_ms.tokenization import Tokenizer
 
 Purpose = Literal["train", "evaluate", "predict"]
@@ -28,7 +31,7 @@ class Prepared:
 
     examples: Sequence[Any]
     rows: Features | RowSource
-    facts: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def features(self) -> Features:
@@ -37,26 +40,58 @@ class Prepared:
         return self.rows
 
 
-class Work(Protocol):
-    """The methods of a task's work; built as `work(config, tokenizer)` from a RunConfig and a Tokenizer.
+class Work(ABC):
+    """A task's work, for one run.
 
-    Attributes:
-        tokenizer: as given.
+    Args:
+        config: the run's.
+        tokenizer: of the network.
+        known: the network's configuration as its weights come; its labels are those of an earlier training. None
+            where no weights are at hand.
     """
 
-    tokenizer: Tokenizer
+    def __init__(self, config: RunConfig, tokenizer: Tokenizer, known: BertConfig | None = None):
+        self.config, self.tokenizer, self.known = config, tokenizer, known
 
+    @abstractmethod
     def prepare(self, path: str | Path, purpose: Purpose) -> Prepared:
-        """Read a file and make its features, from the cache where they are known."""
+        """Read a file and make its features, from the cache where they are known; training data is prepared first."""
 
+    @abstractmethod
     def decode(self, prepared: Prepared, outputs: Mapping[str, np.ndarray]) -> Sequence[Any]:
         """Predictions from outputs by name, each flat [T, ...] (one a token) or [rows, ...] (one a row).
 
         What can only be chosen with all of them at hand, such as a searched threshold, is chosen here.
         """
 
+    @abstractmethod
     def score(self, prepared: Prepared, predictions: Sequence[Any]) -> dict[str, float]:
-        """Scores by name; the task's metric is among them."""
+        """Scores by name, in percent where they are parts of a whole; the task's metric is among them."""
 
+    @abstractmethod
     def write(self, directory: Path, prepared: Prepared, predictions: Sequence[Any]) -> list[Path]:
         """Write the task's prediction files, atomically; returns them."""
+
+    def network_fields(self) -> Mapping[str, Any]:
+        """Fields of BertConfig that the data settle (`labels`, `num_labels`, `problem_type`, ...), after `prepare`.
+
+        Where they differ from what the weights come with, the head is made anew.
+        """
+        return {}
+
+    def batches(self, prepared: Prepared, *, batch_size: int, seed: int, rank: int, size: int) -> Any:
+        """The training data as `training.trainer.MicroBatches`: the same batches in the same order always.
+
+        Args:
+            prepared: what `prepare` gave for training.
+            batch_size: rows of a batch of one worker.
+            seed: of the run.
+            rank: this worker, from 0.
+            size: number of workers.
+        """
+        buckets = self.config.data.buckets
+        return Batches(prepared.rows, batch_size=batch_size, seed=seed, buckets=buckets, rank=rank, size=size)
+
+    def findings(self, prepared: Prepared, predictions: Sequence[Any]) -> Sequence[Finding]:
+        """What the report shows of scored predictions: tables, curves, mistakes."""
+        return ()

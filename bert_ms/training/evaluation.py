@@ -33,7 +33,7 @@ def outputs_of(
     """Run a network over every row, in evaluation mode.
 
     Args:
-        network: (input_ids, attention_mask, token_type_ids) -> its task's outputs.
+        network: the task's, or its scorer: (its evaluation inputs) -> its outputs.
         batches: this worker's part of the rows.
         row_splits: int64 [rows + 1], of all rows.
         task: names the outputs.
@@ -53,12 +53,12 @@ def outputs_of(
         for batch in batches if watch is None else watch(batches, len(batches)):
             if before_batch is not None:
                 before_batch()
-            outputs = network(*(Tensor(batch[name]) for name in INPUT_NAMES))
+            outputs = network(*(Tensor(batch[name]) for name in task.evaluation_inputs))
             outputs = outputs if isinstance(outputs, tuple) else (outputs,)
             is_row = batch[ROW] != FILLER
             rows = batch[ROW][is_row]
             seen.append(rows)
-            is_token = np.arange(batch[INPUT_NAMES[0]].shape[1]) < lengths[rows][:, None]
+            is_token = np.arange(batch[INPUT_NAMES[0]].shape[-1]) < lengths[rows][:, None]
             for name, output in zip(task.outputs, outputs, strict=False):
                 values = output.astype(ms.float32).asnumpy()[is_row]
                 parts[name].append(values if name in task.row_outputs else values[is_token])

@@ -94,7 +94,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_one(key: str, guess: str) ->
 
 def test_a_key_like_no_other_is_refused_with_the_choices() -> None:
     (problem,) = problems("qqqq: 1")
-    assert "Sections: model, data, optimizer" in problem
+    assert "Sections: model, data, pretraining" in problem
     (problem,) = problems("schedule: {qqqq: 1}")
     assert "Known: schedule.end_factor, schedule.name, schedule.power" in problem
 

@@ -326,13 +326,14 @@ def test_bfloat16_is_refused_on_a_cpu(source, tmp_path, graph_mode):
 def test_a_shape_met_after_an_evaluation_is_trained_with_dropout(source, tmp_path, graph_mode):
     """Graphs are compiled when a shape is first met; the evaluation before must not leave its mode behind."""
     from bert_ms.model.losses import WithLoss
-    from bert_ms.pipelines.loading import load_network
+    from bert_ms.pipelines.loading import load_network, load_work, open_model
     from bert_ms.training.evaluation import evaluation_mode
     from bert_ms.training.updater import Updater
 
     def losses(*, is_evaluated_between: bool) -> list[float]:
         config = config_for(source, tmp_path)
-        network = load_network(config)
+        opened = open_model(config)
+        network = load_network(config, opened, load_work(config, opened))
         updater = Updater(WithLoss(network), config, total_steps=10)
         found = []
         for step, length in enumerate((16, 24)):
