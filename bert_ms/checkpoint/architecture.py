@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ Shapes = Mapping[str, Shape]
 WORD_TABLE = "embeddings.word_embeddings.weight"
 POSITION_TABLE = "embeddings.position_embeddings.weight"
 CRF = "crf.transitions"
+LSTM = "lstm.weight_hh_l0"
 _RELATIVE = re.compile(r"encoder\.layers\.(\d+)\.attention\.relative_positions\.weight")
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 _USUAL_HEAD_SIZE = 64
@@ -31,10 +33,17 @@ _HEAD_SHAPES: dict[str, Callable[[BertConfig, int], Shape]] = {
     "seq_relationship.bias": lambda c, _: (2,),
     "qa_outputs.weight": lambda c, _: (2, c.hidden_size),
     "qa_outputs.bias": lambda c, _: (2,),
-    "classifier.weight": lambda c, labels: (labels, c.hidden_size),
+    "classifier.weight": lambda c, labels: (labels, 2 * c.lstm_width if c.has_lstm else c.hidden_size),
     "classifier.bias": lambda c, labels: (labels,),
     "crf.transitions": lambda c, labels: (labels, labels),
 }
+for _way in ("l0", "l0_reverse"):
+    _HEAD_SHAPES |= {
+        f"lstm.weight_ih_{_way}": lambda c, _: (4 * c.lstm_width, c.hidden_size),
+        f"lstm.weight_hh_{_way}": lambda c, _: (4 * c.lstm_width, c.lstm_width),
+        f"lstm.bias_ih_{_way}": lambda c, _: (4 * c.lstm_width,),
+        f"lstm.bias_hh_{_way}": lambda c, _: (4 * c.lstm_width,),
+    }
 
 # First parts of bare names -> the task that such weights were trained for, the most telling first.
 _TASK_SIGNS = (
@@ -43,6 +52,7 @@ _TASK_SIGNS = (
     (("seq_relationship.",), "next-sentence"),
     (("qa_outputs.",), "question-answering"),
     (("crf.",), "token-classification"),
+    (("lstm.",), "token-classification"),
     (("classifier.",), "sequence-classification"),
 )
 
@@ -53,6 +63,15 @@ def task_of(names: Mapping[str, Any]) -> str:
         if all(any(name.startswith(part) for name in names) for part in parts):
             return task
     return "encoder"
+
+
+def with_head_parts(config: BertConfig, shapes: Shapes) -> BertConfig:
+    """The configuration with a token classifier's CRF and BiLSTM, if the file has them, whatever it said of them."""
+    fields: dict[str, Any] = {"has_crf": True} if CRF in shapes else {}
+    if len(shapes.get(LSTM, ())) == 2:
+        width = shapes[LSTM][1]
+        fields |= {"has_lstm": True} if config.lstm_width == width else {"has_lstm": True, "lstm_hidden_size": width}
+    return dataclasses.replace(config, **fields)
 
 
 def encoder_shapes(config: BertConfig) -> dict[str, Shape]:

@@ -120,8 +120,7 @@ def open_checkpoint(
     if architecture.has_idle_positions(settled, shapes, is_own_config=config is None):
         drop(architecture.POSITION_TABLE, IDLE_POSITIONS)
     settled = _settle_decoder(settled, entries, file_names, drop)
-    if architecture.CRF in entries:
-        settled = dataclasses.replace(settled, has_crf=True)
+    settled = architecture.with_head_parts(settled, {name: entry.shape for name, entry in entries.items()})
     _check(where, settled, {name: entry.shape for name, entry in entries.items()})
     return Checkpoint(
         source=where,

@@ -100,6 +100,7 @@ def _settle(config: BertConfig, task: str, head: Head, num_labels: int | None) -
     elif config.num_labels is None:
         changes |= {"num_labels": head.num_labels}
     if head.make is not None:
-        changes |= {"has_crf": config.has_crf and task == "token-classification"}
+        is_tagger = task == "token-classification"
+        changes |= {"has_crf": config.has_crf and is_tagger, "has_lstm": config.has_lstm and is_tagger}
         changes |= {"add_pooler": head.reads_pooler, "is_decoder": config.is_decoder or head.is_decoder}
     return dataclasses.replace(config, **changes)

@@ -177,5 +177,8 @@ MODEL_ZOO = (
     Fixture("modelzoo_ner_nezha", TOKENS, outputs=_zoo_tags, labels=named("label_ids"), dropped=3),
     Fixture("modelzoo_ner_crf", TOKENS, outputs=_logits, labels=named("label_ids"), dropped=2),
     Fixture("modelzoo_ner_crf_nezha", TOKENS, outputs=_logits, labels=named("label_ids"), dropped=3),
+    Fixture("modelzoo_ner_lstm", TOKENS, outputs=_zoo_tags, labels=named("label_ids"), dropped=2),
+    Fixture("modelzoo_ner_lstm_nezha", TOKENS, outputs=_zoo_tags, labels=named("label_ids"), dropped=3),
+    Fixture("modelzoo_ner_crf_lstm", TOKENS, outputs=_logits, labels=named("label_ids"), dropped=2),
 )
 FIXTURES = (*HUGGING_FACE, *MODEL_ZOO)

@@ -12,21 +12,22 @@ from bert_ms.model.bert import BertModel
 from bert_ms.model.layers import DTYPES, Dense, NormParameters, normal_parameter
 
 
-def dense_on(bert: BertModel, out_size: int) -> Dense:
-    """A dense layer from the encoder's hidden states to `out_size` numbers, of the encoder's dtype."""
+def dense_on(bert: BertModel, out_size: int, in_size: int | None = None) -> Dense:
+    """A dense layer from the encoder's hidden states, or `in_size` numbers, to `out_size`, of the encoder's dtype."""
     config = bert.config
-    return Dense(config.hidden_size, out_size, std=config.initializer_range, dtype=DTYPES[bert.dtype_name])
+    in_size = config.hidden_size if in_size is None else in_size
+    return Dense(in_size, out_size, std=config.initializer_range, dtype=DTYPES[bert.dtype_name])
 
 
-def classifier_on(bert: BertModel) -> Dense:
-    """A dense layer to the labels that the encoder's config counts.
+def classifier_on(bert: BertModel, in_size: int | None = None) -> Dense:
+    """A dense layer from the hidden states, or `in_size` numbers, to the labels that the encoder's config counts.
 
     Raises:
         ConfigError: it counts none.
     """
     if bert.config.classifier_size is None:
         raise ConfigError("num_labels is not set: a classifier needs to know how many labels there are.")
-    return dense_on(bert, bert.config.classifier_size)
+    return dense_on(bert, bert.config.classifier_size, in_size)
 
 
 def dropout_before_classifier(bert: BertModel) -> Dropout:
