@@ -25,7 +25,7 @@ from benchmarks import real_data
 from benchmarks.real_data import RealTask
 
 POOL = 50
-MULTIPLE = 32
+MULTIPLE = 8
 IGNORED = -100
 Rows = list[dict[str, Any]]
 
@@ -111,7 +111,7 @@ def logits(side: TextSide | TokenSide) -> list[np.ndarray]:
 
 
 def padded(rows: Rows, fill: dict[str, int]) -> dict[str, torch.Tensor]:
-    """Ids, mask and token types [B, S], S a multiple of 32; other columns as `fill` says, or one a row."""
+    """Ids, mask and token types [B, S], S a multiple of 8; other columns as `fill` says, or one a row."""
     length = -(-max(len(row["input_ids"]) for row in rows) // MULTIPLE) * MULTIPLE
     fill = {"input_ids": 0, "attention_mask": 0, "token_type_ids": 0, **fill}
     return {

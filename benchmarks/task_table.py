@@ -37,8 +37,8 @@ def table(results: Results) -> str:
         "",
         "AdamW (decay 0.01 without biases and LayerNorm, eps 1e-6), gradients clipped to norm 1, linear decay after "
         "10 % warm-up, dropout 0.1, float32; the classifier is new. Rows of similar length share a batch on both "
-        "sides. Held out: the last rows of `numpy.random.default_rng(0).permutation`, see `real_data.py`; where SST-2's "
-        "phrases are held out so, parts of the same sentence may be among those trained on.",
+        "sides. Held out: the last rows of `numpy.random.default_rng(0).permutation`, see `real_data.py`; where "
+        "SST-2's phrases are held out so, parts of the same sentence may be among those trained on.",
         "",
         "| data | configuration | rows to train on | to evaluate on | epochs | batch | learning rate | max_length |",
         "|---|---|---|---|---|---|---|---|",
