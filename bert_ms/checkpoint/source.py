@@ -14,6 +14,7 @@ from bert_ms.errors import CheckpointError
 
 CONFIG_NAMES = ("config.json", "bert_config.json")
 PREFERRED = "model.safetensors"
+INDEX_SUFFIXES = (".safetensors.index.json", ".bin.index.json")  # the first goes before the second
 MAX_INDEX_BYTES = 64 << 20
 _TEXT_SUFFIXES = (".json", ".txt", ".md", ".yaml", ".yml", ".npz", ".npy", ".py", ".jsonl", ".log", ".png", ".html")
 _WEIGHT_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".h5", ".params")
@@ -78,7 +79,8 @@ def _config_in(directory: Path) -> Path | None:
 def _weights_in(directory: Path) -> Path:
     """The one file (or index) in a directory that holds the weights, told by content."""
     files = sorted(p for p in directory.iterdir() if p.is_file() and not p.name.startswith("."))
-    indices = [p for p in files if p.name.endswith(".safetensors.index.json")]
+    indices = [p for p in files if p.name.endswith(INDEX_SUFFIXES)]
+    indices = [p for p in indices if p.name.endswith(INDEX_SUFFIXES[0])] or indices
     if (directory / PREFERRED).is_file():
         return _inside(directory, PREFERRED)
     if len(indices) == 1:
@@ -94,8 +96,8 @@ def _weights_in(directory: Path) -> Path:
     if suspects:
         return _inside(directory, suspects[0].name)  # reading it says what is wrong with it
     shown = ", ".join(p.name for p in files[:8]) or "no files"
-    known = " or ".join(f.name for f in readers.FORMATS)
-    raise CheckpointError(f"{directory} holds no weights ({shown}): expected a {known} file, by whatever name.")
+    known = ", ".join(readers.NAMES)
+    raise CheckpointError(f"{directory} holds no weights ({shown}): expected one of {known}, by whatever name.")
 
 
 def _inside(directory: Path, name: str) -> Path:

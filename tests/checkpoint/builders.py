@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -88,3 +90,45 @@ def write_tiny(directory: Path, config: BertConfig = TINY, *, head: bool = False
     write_safetensors(directory / "model.safetensors", {written[name].name: array for name, array in arrays.items()})
     config.save(directory / "config.json")
     return directory
+
+
+def pickled(value: Any) -> bytes:
+    """A number, text or tuple as PyTorch pickles it, without the end."""
+    if isinstance(value, int):
+        content = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+        return b"\x8a" + bytes([len(content)]) + content
+    if isinstance(value, str):
+        return b"X" + len(value.encode()).to_bytes(4, "little") + value.encode()
+    return b"(" + b"".join(map(pickled, value)) + b"t"
+
+
+def pickled_tensor(
+    shape: tuple[int, ...], strides: tuple[int, ...], *, numbers: int, begin: int = 0, kind: str = "FloatStorage"
+) -> bytes:
+    """A tensor as PyTorch pickles it, in the storage "0"."""
+    storage = b"(" + pickled("storage") + f"ctorch\n{kind}\n".encode() + pickled("0") + pickled("cpu")
+    storage += pickled(numbers) + b"tQ"
+    hooks = b"\x89ccollections\nOrderedDict\n)R"
+    arguments = storage + pickled(begin) + pickled(shape) + pickled(strides) + hooks
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tR"
+
+
+def pickled_mapping(**values: bytes) -> bytes:
+    """A whole pickle of a mapping of names to pickled values."""
+    return b"\x80\x02}(" + b"".join(pickled(name) + value for name, value in values.items()) + b"u."
+
+
+def torch_zip(content: bytes, storage: bytes = b"", **kwargs: Any) -> bytes:
+    """PyTorch's zip archive with any pickle in it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", **kwargs) as archive:
+        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/data/0", storage)
+    return buffer.getvalue()
+
+
+def torch_legacy(content: bytes, storage: bytes = b"", *, keys: bytes = b"\x80\x02](X\x01\0\0\x000e.") -> bytes:
+    """PyTorch's older file with any pickle in it."""
+    magic = b"\x80\x02" + pickled(0x1950A86A20F9469CFC6C) + b".\x80\x02" + pickled(1001) + b"."
+    system = b"\x80\x02}(" + pickled("little_endian") + b"\x88u."
+    return magic + system + content + keys + (len(storage) // 4).to_bytes(8, "little") + storage

@@ -104,11 +104,21 @@ def _zip_bomb() -> bytes:
     return buffer.getvalue()
 
 
+def _other_zip() -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.ones(3))
+    return buffer.getvalue()
+
+
 OTHERS: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", r"is empty \(0 bytes\): the download or copy did not finish"),
     "zeros": (lambda: bytes(4096), r"begins with 512 zero bytes .* not a checkpoint"),
-    "pickle": (lambda: pickle.dumps(_Bomb()), r"is a Python pickle .* Nothing in it was opened or run"),
-    "zip bomb": (_zip_bomb, r"is a zip archive .* Nothing in it was opened or run"),
+    "pickle": (
+        lambda: pickle.dumps(_Bomb()),
+        r"is a Python pickle that PyTorch did not write.* Nothing in it was opened or run",
+    ),
+    "zip bomb": (_zip_bomb, r"is a compressed archive \('archive/data\.pkl' is \d+ bytes that unpack to 67108864\)"),
+    "another zip": (_other_zip, r"is a zip archive that PyTorch did not write .* Nothing in it was opened or run"),
     "HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(99), r"is an HDF5 file"),
     "MXNet": (lambda: (0x112).to_bytes(8, "little") + bytes(99), r"is an MXNet \.params file"),
     "gzip": (lambda: b"\x1f\x8b\x08" + bytes(99), r"is a gzip archive"),
@@ -256,7 +266,7 @@ def test_a_directory_without_weights_says_what_it_holds(tmp_path: Path) -> None:
         checkpoint.read(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(
-        CheckpointError, match=r"holds no weights \(config\.json\): expected a safetensors or MindSpore"
+        CheckpointError, match=r"holds no weights \(config\.json\): expected one of safetensors, MindSpore"
     ):
         checkpoint.read(tmp_path)
 

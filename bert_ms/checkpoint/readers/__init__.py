@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bert_ms.checkpoint.readers import foreign, mindspore, safetensors
+from bert_ms.checkpoint.readers import foreign, mindspore, safetensors, torch
 from bert_ms.checkpoint.weights import Weights
 from bert_ms.errors import CheckpointError
 
@@ -31,7 +31,11 @@ class Format:
 FORMATS: tuple[Format, ...] = (
     Format("safetensors", safetensors.recognises, safetensors.read),
     Format("MindSpore .ckpt", mindspore.recognises, mindspore.read),
+    Format("PyTorch", torch.recognises_zip, torch.read_zip),
+    Format("PyTorch", torch.recognises_legacy, torch.read_legacy),
 )
+
+NAMES = tuple(dict.fromkeys(found.name for found in FORMATS))
 
 
 def sniff(path: Path) -> Format | None:
@@ -48,7 +52,7 @@ def read_file(path: Path) -> Weights:
     """
     found = sniff(path)
     if found is None:
-        raise CheckpointError(foreign.explain(path, *_head(path), supported=[f.name for f in FORMATS]))
+        raise CheckpointError(foreign.explain(path, *_head(path), supported=NAMES))
     return found.read(path)
 
 

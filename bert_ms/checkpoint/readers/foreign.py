@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-_CONVERT_TORCH = (
-    "Nothing in it was opened or run. With transformers installed, convert it where you trust it: "
-    "`AutoModel.from_pretrained(DIR).save_pretrained(OUT, safe_serialization=True)`"
-)
+_NOT_RUN = "Nothing in it was opened or run. If weights are in it, save them as safetensors where you trust it"
 
 # (the first bytes, what such a file is, what to do)
 _SIGNATURES: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
     (
         lambda head: head.startswith(b"PK\x03\x04"),
-        "a zip archive (a PyTorch .bin or .pt file, or an .npz)",
-        _CONVERT_TORCH,
+        "a zip archive that PyTorch did not write (an .npz, or a packed folder)",
+        _NOT_RUN,
     ),
     (
         lambda head: len(head) > 1 and head[0] == 0x80 and 2 <= head[1] <= 5,
-        "a Python pickle (an old PyTorch file)",
-        _CONVERT_TORCH,
+        "a Python pickle that PyTorch did not write",
+        _NOT_RUN,
     ),
     (
         lambda head: head.startswith(b"\x89HDF\r\n\x1a\n"),
@@ -56,7 +53,7 @@ def explain(path: Path, head: bytes, size: int, *, supported: Sequence[str]) -> 
         size: its size in bytes.
         supported: names of the formats that can be read.
     """
-    known = " and ".join(supported)
+    known = ", ".join(supported)
     if size == 0:
         return f"{path} is empty (0 bytes): the download or copy did not finish."
     if not any(head):
