@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bert_ms.data.text_files import MAX_FILE_BYTES, parse_json, read_text
 from bert_ms.errors import DataError
 from bert_ms.records import Answer, QuestionExample
 
@@ -17,7 +17,6 @@ logger = logging.getLogger(__name__)
 
 OnBadAnswer = Literal["error", "fix", "drop", "keep"]
 ON_BAD_ANSWER = ("error", "fix", "drop", "keep")
-MAX_FILE_BYTES = 2**30
 MAX_CONTEXT = 5_000_000
 _SHAPE = (
     'SQuAD: {"data": [{"paragraphs": [{"context": "...", "qas": [{"id": "...", "question": "...", "answers": []}]}]}]}'
@@ -91,38 +90,7 @@ def read_json(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> Any:
     Raises:
         DataError: the file is missing, a directory, empty, too large, not UTF-8, or not JSON (with line and column).
     """
-    if path.is_dir():
-        inside = sorted(p.name for p in path.glob("*.json"))
-        raise DataError(f"{path} is a directory, expected a JSON file{f': one of {inside[:5]}?' if inside else '.'}")
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path} is no regular file but a device or a pipe: copy its content into a file.")
-    try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise DataError(f"{path} has {size:,} bytes, expected at most {max_bytes:,}: split it into several files.")
-        content = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist.") from None
-    except UnicodeDecodeError as error:
-        guess = " (it looks like UTF-16)" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
-        raise DataError(
-            f"{path} is not UTF-8{guess}: {error.reason} at byte {error.start}. Convert it to UTF-8."
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if not content.strip():
-        raise DataError(f"{path} is empty, expected JSON.")
-    try:
-        return json.loads(content)
-    except json.JSONDecodeError as error:
-        near = content[max(error.pos - 20, 0) : error.pos + 20]
-        raise DataError(
-            f"{path} is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}, near {near!r}."
-        ) from None
-    except RecursionError:
-        raise DataError(f"{path} cannot be read: its JSON is nested too deeply.") from None
-    except ValueError:  # Python refuses them
-        raise DataError(f"{path} cannot be read: it holds a number of thousands of digits.") from None
+    return parse_json(read_text(path, kind="JSON", endings=(".json",), max_bytes=max_bytes), str(path))
 
 
 class _File:
