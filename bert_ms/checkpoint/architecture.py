@@ -59,6 +59,8 @@ _TASK_SIGNS = (
 
 def task_of(names: Mapping[str, Any]) -> str:
     """The task that the heads among bare parameter names were trained for; "encoder" when there are none."""
+    if any(".cross_attention." in name for name in names) and "predictions.bias" in names:
+        return "causal-lm"
     for parts, task in _TASK_SIGNS:
         if all(any(name.startswith(part) for name in names) for part in parts):
             return task
@@ -143,6 +145,8 @@ def infer(shapes: Shapes, *, is_zoo: bool, name: str, heads: int | None = None) 
     if heads is None:
         heads = seen["hidden_size"] // head_size if head_size else _usual_heads(seen["hidden_size"], name, notes)
     fields["num_attention_heads"] = heads
+    if any(".cross_attention." in key for key in shapes):
+        fields |= {"is_decoder": True, "add_cross_attention": True}
     fields["add_pooler"] = "pooler.dense.weight" in shapes
     labels = shapes.get("classifier.weight")
     fields |= {"task": task_of(shapes), "has_crf": CRF in shapes}

@@ -9,7 +9,7 @@ from bert_ms.config import BertConfig
 from bert_ms.errors import ConfigError, unknown
 from bert_ms.kernels.ops import Activation
 from bert_ms.model.embeddings import Embeddings
-from bert_ms.model.encoder import SITES_PER_LAYER, Encoder
+from bert_ms.model.encoder import Encoder, sites_per_layer
 from bert_ms.model.layers import DTYPES, Dense
 
 EXTRA_OUTPUTS = ("hidden_states", "attentions")
@@ -45,7 +45,7 @@ class BertModel(nn.Cell):
         if dtype not in DTYPES:
             raise ConfigError(unknown("dtype", dtype, DTYPES))
         self.config, self.dtype_name, self.longest = config, dtype, config.max_sequence_length
-        self.next_site = 1 + SITES_PER_LAYER * config.num_hidden_layers
+        self.next_site = 1 + sites_per_layer(config) * config.num_hidden_layers
         self.embeddings = Embeddings(config, site=0, dtype=DTYPES[dtype])
         self.encoder = Encoder(config, first_site=1, dtype=DTYPES[dtype])
         self.has_pooler = config.add_pooler
@@ -92,6 +92,18 @@ class BertModel(nn.Cell):
         Raises:
             ValueError: S is more than the network has positions for, or not the same in all inputs.
         """
+        return self.run(input_ids, attention_mask, token_type_ids, dropout_key)
+
+    def run(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        token_type_ids: Tensor | None,
+        dropout_key: Tensor | None,
+        encoder_hidden_BTH: Tensor | None = None,
+        encoder_mask: Tensor | None = None,
+    ) -> tuple:
+        """`construct`, with what a decoder attends to in another encoder."""
         if self.longest is not None and input_ids.shape[1] > self.longest:
             raise ValueError(f"input_ids are longer than max_position_embeddings {self.longest}: use shorter windows.")
         if attention_mask is None:
@@ -105,7 +117,9 @@ class BertModel(nn.Cell):
                 "the mask perhaps [B, S, S]."
             )
         embedded_BSH = self.embeddings(input_ids, token_type_ids, dropout_key)
-        hidden_BSH, hidden_states, attentions = self.encoder(embedded_BSH, attention_mask, dropout_key)
+        hidden_BSH, hidden_states, attentions = self.encoder(
+            embedded_BSH, attention_mask, dropout_key, encoder_hidden_BTH, encoder_mask
+        )
         outputs: tuple = (hidden_BSH,)
         if self.has_pooler:
             outputs = (*outputs, self.pooler(hidden_BSH))
@@ -114,3 +128,29 @@ class BertModel(nn.Cell):
         if self.has_attentions:
             outputs = (*outputs, attentions)
         return outputs
+
+
+class CrossBertModel(BertModel):
+    """A decoder without a head that attends to another encoder: a `BertModel` of a config with `add_cross_attention`.
+
+    Its further inputs come after the three fixed ones.
+    """
+
+    def construct(  # type: ignore[override] - inputs come before the key
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        dropout_key: Tensor | None = None,
+    ) -> tuple:
+        """Vectors of each token; arguments not named here, outputs and errors are `BertModel`'s.
+
+        Args:
+            encoder_hidden_states: [B, T, H], the other encoder's; None leaves cross attention out.
+            encoder_attention_mask: int32 [B, T] (or [B, S, T]), 1 for its tokens, 0 for padding; None for all 1.
+        """
+        return self.run(
+            input_ids, attention_mask, token_type_ids, dropout_key, encoder_hidden_states, encoder_attention_mask
+        )

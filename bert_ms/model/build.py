@@ -13,10 +13,10 @@ from mindspore.nn.utils import no_init_parameters
 
 from bert_ms.config import BertConfig
 from bert_ms.errors import ConfigError, unknown
-from bert_ms.model.bert import BertModel
+from bert_ms.model.bert import BertModel, CrossBertModel
 from bert_ms.model.heads.classification import MultipleChoice, NextSentence, SequenceClassification
 from bert_ms.model.heads.crf import CrfTokenClassification
-from bert_ms.model.heads.language_model import CausalLM, MaskedLM, Pretraining
+from bert_ms.model.heads.language_model import CausalLM, CrossCausalLM, MaskedLM, Pretraining
 from bert_ms.model.heads.question_answering import QuestionAnswering
 from bert_ms.model.heads.token_classification import TokenClassification
 
@@ -29,12 +29,14 @@ class Head:
         make: the head on an encoder; None is the encoder itself.
         reads_pooler: the head reads the pooled output; the encoder of the others has no pooler.
         is_decoder: attention looks at earlier positions only.
+        may_cross: there is such a network on a decoder that attends to another encoder.
         num_labels: outputs of the classifier where nobody says; None where the task has no labels of its own.
     """
 
     make: Callable[[BertModel], nn.Cell] | None
     reads_pooler: bool = False
     is_decoder: bool = False
+    may_cross: bool = False
     num_labels: int | None = None
 
 
@@ -42,14 +44,18 @@ def _token_classification(bert: BertModel) -> nn.Cell:
     return CrfTokenClassification(bert) if bert.config.has_crf else TokenClassification(bert)
 
 
+def _causal_lm(bert: BertModel) -> nn.Cell:
+    return CrossCausalLM(bert) if bert.config.add_cross_attention else CausalLM(bert)
+
+
 # Two labels where nothing is said: the meaning of a Hugging Face configuration without id2label.
 _USUAL_LABELS = 2
 
 HEADS: dict[str, Head] = {
-    "encoder": Head(None),
+    "encoder": Head(None, may_cross=True),
     "pretraining": Head(Pretraining, reads_pooler=True),
     "masked-lm": Head(MaskedLM),
-    "causal-lm": Head(CausalLM, is_decoder=True),
+    "causal-lm": Head(_causal_lm, is_decoder=True, may_cross=True),
     "next-sentence": Head(NextSentence, reads_pooler=True),
     "sequence-classification": Head(SequenceClassification, reads_pooler=True, num_labels=_USUAL_LABELS),
     "multiple-choice": Head(MultipleChoice, reads_pooler=True),
@@ -76,18 +82,29 @@ def build(
         A Cell with the attribute `config`.
 
     Raises:
-        ConfigError: the task or dtype is unknown, or the config asks for cross attention.
+        ConfigError: the task or dtype is unknown, or the config asks for cross attention where there is none.
     """
     if task not in HEADS:
         raise ConfigError(unknown("task", task, HEADS))
-    if config.add_cross_attention:
-        raise ConfigError("add_cross_attention is true: decoders that attend to another encoder are not built here.")
     head = HEADS[task]
+    if config.add_cross_attention:
+        _check_cross_attention(config, task, head)
     config = _settle(config, task, head, num_labels)
     with nullcontext() if initialise else no_init_parameters():
-        bert = BertModel(config, dtype=dtype)
+        bert = (CrossBertModel if config.add_cross_attention else BertModel)(config, dtype=dtype)
         network = bert if head.make is None else head.make(bert)
     return network.set_train(False)
+
+
+def _check_cross_attention(config: BertConfig, task: str, head: Head) -> None:
+    if not head.may_cross:
+        tasks = " or ".join(name for name, other in HEADS.items() if other.may_cross)
+        raise ConfigError(f"add_cross_attention is true, and {task} has no other encoder to attend to: choose {tasks}.")
+    if config.relative_position != "none":
+        raise ConfigError(
+            f"add_cross_attention with relative_position '{config.relative_position}': NEZHA defines no cross "
+            "attention. Choose absolute positions or relative_key."
+        )
 
 
 def _settle(config: BertConfig, task: str, head: Head, num_labels: int | None) -> BertConfig:

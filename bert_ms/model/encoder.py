@@ -9,27 +9,44 @@ from bert_ms import kernels
 from bert_ms.config import BertConfig
 from bert_ms.kernels.ops import EncoderLayer as FusedLayer
 from bert_ms.model.attention import SelfAttention, has_plain_attention
+from bert_ms.model.cross_attention import CrossAttention
 from bert_ms.model.feed_forward import FeedForward
 
-SITES_PER_LAYER = 3  # dropouts: attention probabilities, attention output, feed-forward output
+
+def sites_per_layer(config: BertConfig) -> int:
+    """Dropouts of a layer: probabilities and output of each attention, feed-forward output."""
+    return 5 if config.add_cross_attention else 3
 
 
 class EncoderLayer(nn.Cell):
-    """One layer: self-attention, then feed-forward, each with residual connection and LayerNorm after it."""
+    """One layer: self-attention, cross attention (of a decoder that has it), feed-forward.
+
+    Each has a residual connection and LayerNorm after it.
+    """
 
     def __init__(self, config: BertConfig, *, site: int, dtype: ms.dtype = ms.float32):
         super().__init__()
         self.attention = SelfAttention(config, site=site, dtype=dtype)
-        self.feed_forward = FeedForward(config, site=site + 2, dtype=dtype)
+        self.cross_attention = None
+        if config.add_cross_attention:
+            self.cross_attention = CrossAttention(config, site=site + 2, dtype=dtype)
+        self.feed_forward = FeedForward(config, site=site + sites_per_layer(config) - 1, dtype=dtype)
         self.fused = fused_layer(config, site=site, dtype=dtype)
 
     def construct(
-        self, hidden_BSH: Tensor, attention_mask: Tensor, dropout_key: Tensor | None = None
+        self,
+        hidden_BSH: Tensor,
+        attention_mask: Tensor,
+        dropout_key: Tensor | None = None,
+        encoder_hidden_BTH: Tensor | None = None,
+        encoder_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         if self.fused is not None and not self.attention.has_probs and attention_mask.ndim == 2:
             weights = (*self.attention.weights(), *self.feed_forward.weights())
             return self.fused(hidden_BSH, attention_mask, dropout_key, *weights), None
         hidden_BSH, probs_BNST = self.attention(hidden_BSH, attention_mask, dropout_key)
+        if self.cross_attention is not None and encoder_hidden_BTH is not None:
+            hidden_BSH = self.cross_attention(hidden_BSH, encoder_hidden_BTH, encoder_mask, dropout_key)
         return self.feed_forward(hidden_BSH, dropout_key), probs_BNST
 
 
@@ -60,19 +77,24 @@ class Encoder(nn.Cell):
         super().__init__()
         self.layers = nn.CellList(
             [
-                EncoderLayer(config, site=first_site + SITES_PER_LAYER * i, dtype=dtype)
+                EncoderLayer(config, site=first_site + sites_per_layer(config) * i, dtype=dtype)
                 for i in range(config.num_hidden_layers)
             ]
         )
 
     def construct(
-        self, hidden_BSH: Tensor, attention_mask: Tensor, dropout_key: Tensor | None = None
+        self,
+        hidden_BSH: Tensor,
+        attention_mask: Tensor,
+        dropout_key: Tensor | None = None,
+        encoder_hidden_BTH: Tensor | None = None,
+        encoder_mask: Tensor | None = None,
     ) -> tuple[Tensor, tuple, tuple]:
         """The last hidden state [B, S, H], all L + 1 hidden states, and the L attentions (None where not asked for)."""
         hidden_states: tuple = (hidden_BSH,)
         attentions: tuple = ()
         for layer in self.layers:
-            hidden_BSH, probs_BNST = layer(hidden_BSH, attention_mask, dropout_key)
+            hidden_BSH, probs_BNST = layer(hidden_BSH, attention_mask, dropout_key, encoder_hidden_BTH, encoder_mask)
             hidden_states = (*hidden_states, hidden_BSH)
             attentions = (*attentions, probs_BNST)
         return hidden_BSH, hidden_states, attentions

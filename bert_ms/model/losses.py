@@ -11,9 +11,10 @@ from mindspore import Tensor, nn, ops
 from bert_ms.errors import ConfigError
 from bert_ms.model.heads.classification import MultipleChoice, NextSentence, SequenceClassification
 from bert_ms.model.heads.crf import Crf, CrfTokenClassification
-from bert_ms.model.heads.language_model import CausalLM, MaskedLM, Pretraining
+from bert_ms.model.heads.language_model import CausalLM, CrossCausalLM, MaskedLM, Pretraining
 from bert_ms.model.heads.question_answering import QuestionAnswering
 from bert_ms.model.heads.token_classification import TokenClassification
+from bert_ms.records import INPUT_NAMES
 
 # A label that does not count. Source: PyTorch's and Hugging Face's `ignore_index`.
 IGNORED = -100
@@ -158,6 +159,7 @@ LOSSES: dict[type, tuple[Callable[[Any], nn.Cell], int]] = {
     Pretraining: (_of(PretrainingLoss), 2),
     MaskedLM: (_of(LabelLoss), 1),
     CausalLM: (_of(NextWordLoss), 1),
+    CrossCausalLM: (_of(NextWordLoss), 1),
     NextSentence: (_of(LabelLoss), 1),
     SequenceClassification: (_sequence_loss, 1),
     MultipleChoice: (_of(LabelLoss), 1),
@@ -168,6 +170,8 @@ LOSSES: dict[type, tuple[Callable[[Any], nn.Cell], int]] = {
 
 class WithLoss(nn.Cell):
     """A network with its loss: (input_ids, attention_mask, token_type_ids, *labels[, dropout_key]) -> float32 scalar.
+
+    A decoder with cross attention takes its two further inputs before the labels.
 
     Args:
         network: a Cell with a task head.
@@ -182,12 +186,13 @@ class WithLoss(nn.Cell):
             heads = ", ".join(sorted(head.__name__ for head in LOSSES))
             raise ConfigError(f"{type(network).__name__} has no loss: give a network with a head ({heads}).")
         loss, self.labels = LOSSES[type(network)]
+        self.inputs = getattr(network, "inputs", len(INPUT_NAMES))
         self.network, self.loss = network, loss(network)
 
     def construct(self, *batch: Tensor) -> Tensor:
-        end = 3 + self.labels
+        end = self.inputs + self.labels
         if len(batch) > end:
-            outputs = self.network(batch[0], batch[1], batch[2], batch[end])
+            outputs = self.network(*batch[: self.inputs], batch[end])
         else:
-            outputs = self.network(batch[0], batch[1], batch[2])
-        return self.loss(outputs, *batch[3:end])
+            outputs = self.network(*batch[: self.inputs])
+        return self.loss(outputs, *batch[self.inputs : end])

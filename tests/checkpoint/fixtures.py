@@ -27,6 +27,7 @@ class Fixture:
         outputs: our outputs, as the peer presents them.
         dropped: how many tensors are known and not needed.
         labels: our labels, from the peer's inputs; None where the fixture has no loss.
+        more: inputs after the three fixed ones.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Fixture:
     outputs: Callable[[tuple[np.ndarray, ...], Arrays], dict[str, np.ndarray]] = lambda out, _: _encoder(out)
     dropped: int = 0
     labels: Callable[[Arrays], tuple[np.ndarray, ...]] | None = None
+    more: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -51,9 +53,9 @@ class Fixture:
             return dict(file)
 
     def inputs(self) -> tuple[np.ndarray, ...]:
-        """int32 arrays in the fixed order."""
+        """int32 arrays in the fixed order, and what comes after them."""
         arrays = self.arrays("inputs")
-        return tuple(arrays[name].astype(np.int32) for name in INPUTS)
+        return (*(arrays[name].astype(np.int32) for name in INPUTS), *(arrays[name] for name in self.more))
 
 
 def _encoder(out: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
@@ -148,6 +150,10 @@ HUGGING_FACE = (
     Fixture("hf_bert_mlm_sharded", MLM, outputs=_logits, labels=_ONE),
     Fixture("hf_bert_mlm_relative_key_query", MLM, outputs=_logits, dropped=1, labels=_ONE),
     Fixture("hf_bert_lmhead", "causal-lm", outputs=_logits, labels=_ONE),
+    Fixture(
+        "hf_bert_lmhead_cross", "causal-lm", outputs=_logits, labels=_ONE,
+        more=("encoder_hidden_states", "encoder_attention_mask"),
+    ),
     Fixture("hf_bert_nsp", "next-sentence", outputs=_logits, labels=_ONE),
     Fixture("hf_bert_seqcls", SEQUENCE, outputs=_logits, labels=_ONE),
     Fixture("hf_bert_seqcls_regression", SEQUENCE, outputs=_logits, labels=_ONE),
@@ -159,7 +165,7 @@ HUGGING_FACE = (
     Fixture("hf_nezha_mlm_mr8", MLM, outputs=_logits, labels=_ONE),
     Fixture("hf_nezha_seqcls", SEQUENCE, outputs=_logits, labels=_ONE),
     Fixture("hf_nezha_tokencls", TOKENS, outputs=_logits, labels=_ONE),
-)
+)  # fmt: skip
 MODEL_ZOO = (
     Fixture("modelzoo_bert_model", outputs=_zoo_encoder),
     Fixture("modelzoo_bert_model_nezha", outputs=_zoo_encoder, dropped=1),

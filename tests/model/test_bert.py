@@ -221,8 +221,6 @@ def test_initial_weights_are_a_normal_cut_off_at_two_deviations():
 def test_wrong_names_are_refused_with_the_nearest():
     with pytest.raises(ConfigError, match="unknown task 'question-answer': did you mean 'question-answering'"):
         build(SMALL, "question-answer")
-    with pytest.raises(ConfigError, match="add_cross_attention is true"):
-        build(dataclasses.replace(SMALL, is_decoder=True, add_cross_attention=True), "causal-lm")
     with pytest.raises(ConfigError, match="unknown dtype 'float8'"):
         build(SMALL, "encoder", dtype="float8")
     with pytest.raises(ConfigError, match="unknown output 'attention': did you mean 'attentions'"):

@@ -47,6 +47,33 @@ class CausalLM(MaskedLM):
     """
 
 
+class CrossCausalLM(CausalLM):
+    """Which word follows each position, from what stands up to it and from another encoder's hidden states.
+
+    Args:
+        bert: a `CrossBertModel`.
+
+    Shapes: as of `CausalLM`, with encoder_hidden_states [B, T, H], encoder_attention_mask int32 [B, T] after the three
+        fixed inputs. Source: Hugging Face `BertLMHeadModel` with `add_cross_attention`.
+    """
+
+    inputs = 5
+
+    def construct(  # type: ignore[override] - inputs come before the key
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        dropout_key: Tensor | None = None,
+    ) -> Tensor:
+        outputs = self.bert(
+            input_ids, attention_mask, token_type_ids, encoder_hidden_states, encoder_attention_mask, dropout_key
+        )
+        return self.predictions(outputs[0], self.bert.embeddings.word_embeddings.weight)
+
+
 class Pretraining(nn.Cell):
     """Masked words, and whether the second text follows the first.
 
