@@ -24,7 +24,7 @@ MAY_IMPORT_MINDSPORE = (
     "serving.engine",
 )
 # Rooms that the design does not name.
-ADDED = {"bert_ms.files"}
+ADDED = {"bert_ms.files", "bert_ms.tags"}
 # Entry points of rooms that are also used without MindSpore.
 LIGHT = (
     "bert_ms",
@@ -46,6 +46,7 @@ LIGHT = (
     "bert_ms.metrics.squad",
     "bert_ms.pipelines.loading",
     "bert_ms.records",
+    "bert_ms.tags.viterbi",
     "bert_ms.tasks",
     "bert_ms.tasks.question_answering",
     "bert_ms.tokenization",

@@ -15,6 +15,7 @@ from bert_ms import checkpoint
 from bert_ms.checkpoint import names
 from bert_ms.config import BertConfig
 from bert_ms.errors import CheckpointError
+from bert_ms.tags.viterbi import viterbi
 from tests.model.reference import encode
 from tests.support import golden
 
@@ -22,7 +23,7 @@ ms = pytest.importorskip("mindspore")
 
 from bert_ms.kernels.derived_mask import keep_mask  # noqa: E402 - mindspore must be quiet first
 from bert_ms.model import HEADS, WithLoss, build  # noqa: E402
-from bert_ms.model.heads.crf import Crf, viterbi  # noqa: E402
+from bert_ms.model.heads.crf import Crf  # noqa: E402
 
 B, C, S = 3, 2, 9
 SMALL = BertConfig(

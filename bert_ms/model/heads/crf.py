@@ -1,4 +1,4 @@
-"""The linear-chain CRF over the labels of tokens: scores of paths, their sum, and the best one."""
+"""The linear-chain CRF over the labels of tokens: scores of paths, and their sum."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from bert_ms.config import CRF_STATES, BertConfig
 from bert_ms.model.bert import BertModel
 from bert_ms.model.heads.token_classification import TokenClassification
-
-# Score of a transition that must not be.
-IMPOSSIBLE = -10000.0
-# The tag of a position that is no part of the path.
-NO_TAG = -100
+from bert_ms.tags.viterbi import IMPOSSIBLE, NO_TAG, viterbi
 
 
 class Crf(nn.Cell):
@@ -116,36 +112,6 @@ class Crf(nn.Cell):
         sums_BSC1 = ops.stop_gradient(product_BSCC.sum(-1, keepdims=True))
         sums_BSC1 = ops.select(sums_BSC1 > 0, sums_BSC1, ops.ones_like(sums_BSC1))
         return product_BSCC / sums_BSC1, logs_BS2C1[:, :, 0] + largest_BS11 + ops.log(sums_BSC1)
-
-
-def viterbi(logits_BSC: np.ndarray, transitions: np.ndarray, is_counted_BS: np.ndarray) -> np.ndarray:
-    """The best path of each row.
-
-    Args:
-        logits_BSC: float [B, S, C].
-        transitions: float [C, C], [to, from], START and STOP last.
-        is_counted_BS: bool [B, S]; the path leaves the other positions out.
-
-    Returns:
-        int32 [B, S]: labels, NO_TAG where the path is not.
-
-    Source: Viterbi 1967; Lample et al. 2016, section 2.2.
-    """
-    B, S, C = logits_BSC.shape
-    best_BC = np.full((B, C), IMPOSSIBLE)
-    best_BC[:, C - 2] = 0.0
-    from_SBC = np.broadcast_to(np.arange(C), (S, B, C)).copy()
-    for s in range(S):
-        steps_BCC = best_BC[:, None, :] + transitions
-        counted_B1 = is_counted_BS[:, s, None]
-        from_SBC[s] = np.where(counted_B1, steps_BCC.argmax(-1), from_SBC[s])
-        best_BC = np.where(counted_B1, steps_BCC.max(-1) + logits_BSC[:, s], best_BC)
-    tag_B = (best_BC + transitions[C - 1]).argmax(-1)
-    tags_BS = np.full((B, S), NO_TAG, np.int32)
-    for s in reversed(range(S)):
-        tags_BS[:, s] = np.where(is_counted_BS[:, s], tag_B, NO_TAG)
-        tag_B = from_SBC[s, np.arange(B), tag_B]
-    return tags_BS
 
 
 class CrfTokenClassification(TokenClassification):
