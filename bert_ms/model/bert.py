@@ -136,7 +136,7 @@ class CrossBertModel(BertModel):
     Its further inputs come after the three fixed ones.
     """
 
-    def construct(  # type: ignore[override] - inputs come before the key
+    def construct(  # type: ignore[override]
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,

@@ -59,7 +59,7 @@ class CrossCausalLM(CausalLM):
 
     inputs = 5
 
-    def construct(  # type: ignore[override] - inputs come before the key
+    def construct(  # type: ignore[override]
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
