@@ -21,6 +21,8 @@ MASKED_POSITIONS = "masked_positions"
 NEXT_SENTENCE_LABEL = "next_sentence_label"
 IGNORE_INDEX = -100
 
+GROUP = "group"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -87,7 +89,8 @@ class Features:
         example_index: int32 [rows], which example a row (a window, say) was made from.
         offsets: int32 [T, 2], code points of the original text; (0, 0) where `in_context` is 0. None when not kept.
         in_context: int8 [T], 1 for tokens that an answer may start or end at. None when not kept.
-        meta: small facts needed to read them again (arguments, counts, fingerprints), JSON values only.
+        meta: small facts needed to read them again (arguments, counts, fingerprints), JSON values only; `group` among
+            them.
     """
 
     input_ids: np.ndarray
@@ -105,6 +108,15 @@ class Features:
     def lengths(self) -> np.ndarray:
         """Number of tokens of each row, int64 [rows]."""
         return np.diff(self.row_splits)
+
+    @property
+    def group(self) -> int:
+        """So many rows in a row are one example to the network, [C, S] each: its choices. 1 for all else."""
+        return int(str(self.meta.get(GROUP, 1)))
+
+    def group_splits(self) -> np.ndarray:
+        """Where each group of rows begins and ends, int64 [groups + 1]; `row_splits` where a group is one row."""
+        return self.row_splits[:: self.group]
 
 
 @dataclass(frozen=True)

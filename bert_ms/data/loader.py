@@ -12,7 +12,7 @@ import numpy as np
 from bert_ms.data import plan, ragged
 from bert_ms.data.plan import BatchPlan
 from bert_ms.errors import DataError
-from bert_ms.records import ATTENTION_MASK, IGNORE_INDEX, INPUT_IDS, TOKEN_TYPE_IDS, Features
+from bert_ms.records import ATTENTION_MASK, IGNORE_INDEX, INPUT_IDS, INPUT_NAMES, TOKEN_TYPE_IDS, Features
 
 ROW = "row"
 PAD_TOKEN_ID = "pad_token_id"
@@ -32,6 +32,9 @@ class RowSource(Protocol):
 
     def pad_token_id(self) -> int:
         """What input_ids are padded with."""
+
+    def group(self) -> int:
+        """So many rows in a row are one example, see `Features.group`."""
 
 
 class InMemory:
@@ -62,6 +65,10 @@ class InMemory:
         """What input_ids are padded with."""
         return int(str(self.features.meta.get(PAD_TOKEN_ID, 0)))
 
+    def group(self) -> int:
+        """So many rows in a row are one example, see `Features.group`."""
+        return self.features.group
+
 
 class Batches:
     """Training data in batches: the same order for the same seed, resumable at any place, sharded by worker.
@@ -69,6 +76,9 @@ class Batches:
     Each batch is a dictionary of int32 arrays `input_ids, attention_mask, token_type_ids` [B, S], the labels, and `row`
     [B]. S is one of `buckets`. Which rows are in a batch follows from seed and epoch, see `plan.for_training`; two
     workers with batches of B have the rows of one worker with batches of 2B, in the same order.
+
+    Where C rows are one example (`Features.group`), inputs are [B, C, S], and "row" means such a group everywhere else;
+    its label is that of its first row.
 
     Args:
         source: features, or another source of rows.
@@ -95,7 +105,7 @@ class Batches:
         _check(batch_size, rank, size)
         self.source = _as_source(source)
         self.batch_size, self.seed, self.rank, self.size = batch_size, seed, rank, size
-        self._lengths = self.source.lengths()
+        self._lengths = _group_lengths(self.source)
         self.buckets = plan.complete_buckets(self._lengths, buckets)
         self.per_epoch = -(-len(self._lengths) // (batch_size * size))
         deciding = [self.source.fingerprint(), batch_size * size, seed, list(self.buckets)]
@@ -123,7 +133,8 @@ class Batches:
 class EvaluationBatches:
     """Every row exactly once over all workers, in batches of equal size; iterating starts over each time.
 
-    Rows with `row` -1 only fill the last batch: their tokens are all padding, their labels -100 (or nan).
+    Rows with `row` -1 only fill the last batch: their tokens are all padding, their labels -100 (or nan). Groups of
+    rows are batched as `Batches` does.
 
     Args:
         source: features, or another source of rows.
@@ -147,7 +158,7 @@ class EvaluationBatches:
     ):
         _check(batch_size, rank, size)
         self.source = _as_source(source)
-        lengths = self.source.lengths()
+        lengths = _group_lengths(self.source)
         self.buckets = plan.complete_buckets(lengths, buckets)
         of_all = plan.for_evaluation(lengths, batch_size=batch_size * size, buckets=self.buckets)
         self.plan = of_all.of_rank(rank, size)
@@ -199,12 +210,38 @@ def pad(features: Features, length: int, *, size: int, pad_token_id: int) -> dic
 
 
 def _padded(source: RowSource, batches: BatchPlan, begin: int) -> Iterator[dict[str, np.ndarray]]:
-    rows, lengths = batches.rows[begin:], batches.lengths[begin:]
-    pad_token_id = source.pad_token_id()
-    streamed = source.stream(row[row != plan.FILLER] for row in rows)
-    for row, length, features in zip(rows, lengths.tolist(), streamed, strict=True):
-        batch = pad(features, length, size=len(row), pad_token_id=pad_token_id)
-        yield {**batch, ROW: row.astype(np.int32)}
+    groups, lengths = batches.rows[begin:], batches.lengths[begin:]
+    pad_token_id, size = source.pad_token_id(), source.group()
+    streamed = source.stream(_rows_of(group[group != plan.FILLER], size) for group in groups)
+    for group, length, features in zip(groups, lengths.tolist(), streamed, strict=True):
+        batch = pad(features, length, size=len(group) * size, pad_token_id=pad_token_id)
+        if size > 1:
+            batch = {name: _grouped(name, column, size) for name, column in batch.items()}
+        yield {**batch, ROW: group.astype(np.int32)}
+
+
+def _rows_of(groups: np.ndarray, size: int) -> np.ndarray:
+    """Numbers of the rows of groups."""
+    return (groups[:, None] * size + np.arange(size)).reshape(-1)
+
+
+def _grouped(name: str, column: np.ndarray, size: int) -> np.ndarray:
+    """[B * C, S] as [B, C, S]; of a label [B * C] the first of each group, [B]."""
+    if name in INPUT_NAMES:
+        return column.reshape(-1, size, column.shape[-1])
+    return column[::size]
+
+
+def _group_lengths(source: RowSource) -> np.ndarray:
+    """Tokens of each row, or of the longest row of each group.
+
+    Raises:
+        DataError: a group is not whole.
+    """
+    lengths, size = source.lengths(), source.group()
+    if len(lengths) % size:
+        raise DataError(f"{len(lengths)} rows do not make groups of {size}.")
+    return lengths if size == 1 else lengths.reshape(-1, size).max(axis=1)
 
 
 def _as_source(source: Features | RowSource) -> RowSource:

@@ -13,7 +13,7 @@ import numpy as np
 from bert_ms import compat
 from bert_ms.data import ragged
 from bert_ms.errors import DataError
-from bert_ms.records import INPUT_IDS, TOKEN_TYPE_IDS, Features
+from bert_ms.records import GROUP, INPUT_IDS, TOKEN_TYPE_IDS, Features
 
 FILE = "rows.mindrecord"
 _CHUNK = 2000
@@ -95,6 +95,10 @@ class Rows:
     def pad_token_id(self) -> int:
         """What input_ids are padded with."""
         return int(str(self.meta.get("pad_token_id", 0)))
+
+    def group(self) -> int:
+        """So many rows are one example, see `Features.group`."""
+        return int(str(self.meta.get(GROUP, 1)))
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Features]:
         """For each array of row numbers those rows, in that order.

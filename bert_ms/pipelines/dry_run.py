@@ -131,7 +131,7 @@ def _evaluation_step(config: RunConfig, task: Task, work: Work, network: Any, pr
     few = EvaluationBatches(prepared.features, batch_size=config.evaluation.batch_size, buckets=(length,))
     for _ in range(2):
         began = time.perf_counter()
-        work.decode(prepared, outputs_of(task.evaluated(network), few, prepared.features.row_splits, task))
+        work.decode(prepared, outputs_of(task.evaluated(network), few, prepared.features.group_splits(), task))
         seconds = (time.perf_counter() - began) / len(few)
     return round(seconds, 3)
 

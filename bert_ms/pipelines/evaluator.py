@@ -78,7 +78,7 @@ class Evaluator:
         self.outputs = outputs_of(
             self.network,
             self.batches,
-            self.prepared.features.row_splits,
+            self.prepared.features.group_splits(),
             self.task,
             distributed=self.distributed,
             watch=recorder.evaluating,
