@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from bert_ms.config import DataConfig
-from bert_ms.data import cache, question_features, squad
+from bert_ms.data import question_features, squad
 from bert_ms.data.loader import RowSource
 from bert_ms.data.squad import SquadData
+from bert_ms.data.storage import features_of
 from bert_ms.records import Features
 from bert_ms.tokenization import Tokenizer
-
-# A smaller file is tokenised in about a second: quicker than finding out whether the cache has it is worth.
-SMALL_FILE_BYTES = 8 * 2**20
 
 
 def prepare(
@@ -21,8 +18,7 @@ def prepare(
 ) -> tuple[SquadData, Features | RowSource]:
     """Read the questions of a file and cut them into windows, or take the windows from the cache.
 
-    With `storage` "memory", and with "auto" for files under 8 MB, nothing is written. Otherwise features are kept in
-    the cache by the content of file, tokenizer and arguments: with "auto" as arrays, or as MindRecord if large.
+    Where they are kept is told in `storage.features_of`.
 
     Args:
         path: a file in SQuAD's format.
@@ -56,14 +52,13 @@ def prepare(
             workers=config.workers,
         )
 
-    is_small = config.storage == "auto" and Path(path).stat().st_size < SMALL_FILE_BYTES
-    if config.storage == "memory" or is_small:
-        return data, build()
-    key = cache.content_key(
+    features = features_of(
         path,
-        tokenizer=tokenizer,
-        version=question_features.VERSION,
+        build,
+        config,
+        tokenizer,
         is_training=is_training,
+        version=question_features.VERSION,
         with_negatives=config.with_negatives,
         on_bad_answer=config.on_bad_answer,
         examples=len(data.examples),
@@ -72,6 +67,4 @@ def prepare(
         windows=config.windows,
         max_query_length=config.max_query_length,
     )
-    get = cache.prepared_rows if is_training else cache.prepared
-    storage: cache.Storage = "mindrecord" if config.storage == "mindrecord" else "auto"
-    return data, get(key, build, directory=config.cache_dir, storage=storage)
+    return data, features

@@ -10,6 +10,7 @@ import pytest
 
 from bert_ms.config import DataConfig
 from bert_ms.data import mindrecord, question_features, questions, squad
+from bert_ms.data import storage as stored
 from bert_ms.data.loader import Batches
 from bert_ms.records import Features
 from bert_ms.tokenization import Tokenizer
@@ -39,7 +40,7 @@ def test_small_files_stay_in_memory(tmp_path: Path, tokenizer: Tokenizer, storag
 def test_all_ways_to_keep_features_give_the_same_batches(
     tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(questions, "SMALL_FILE_BYTES", 0)
+    monkeypatch.setattr(stored, "SMALL_FILE_BYTES", 0)
     path = golden("squad_features/squad.json")
     taken = {}
     for storage in ("memory", "auto", "mindrecord"):
