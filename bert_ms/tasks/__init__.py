@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bert_ms.errors import ConfigError, unknown
 from bert_ms.records import (
@@ -41,6 +41,8 @@ class Task:
         metrics: all scores that may decide, some of them on certain data only.
         segments: kinds of tokens that an input tells apart: 2 for pairs of texts.
         unused: patterns of parameters that the head leaves unused and training therefore leaves alone.
+        classes: what the loss tells apart by cross entropy, which the section `loss` of a configuration can reshape:
+            "labels", the same for every row, or "choices", each row's own; None where it is neither.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Task:
     metrics: tuple[str, ...] = ()
     segments: int = 1
     unused: tuple[str, ...] = ()
+    classes: Literal["labels", "choices"] | None = None
 
     @property
     def evaluation_inputs(self) -> tuple[str, ...]:
@@ -106,6 +109,7 @@ _ROWS = (
         outputs=("logits",),
         row_outputs=("logits",),
         labels=(LABELS,),
+        classes="labels",
     ),
     Task(
         name="multiple-choice",
@@ -115,6 +119,7 @@ _ROWS = (
         row_outputs=("logits",),
         labels=(LABELS,),
         segments=2,
+        classes="choices",
     ),
     Task(
         name="token-classification",
@@ -123,6 +128,7 @@ _ROWS = (
         outputs=("logits",),
         labels=(LABELS,),
         unused=("*pooler.*",),
+        classes="labels",
     ),
     Task(
         name="next-sentence",
@@ -132,6 +138,7 @@ _ROWS = (
         row_outputs=("logits",),
         labels=(LABELS,),
         segments=2,
+        classes="labels",
     ),
     Task(
         name="pretraining",
