@@ -18,6 +18,7 @@ _PUBLIC = {
     "from_config": ("bert_ms.hub.load", "from_config"),
     "from_pretrained": ("bert_ms.hub.load", "from_pretrained"),
     "metrics": ("bert_ms.metrics", ""),
+    "pipeline": ("bert_ms.pipelines.text", "pipeline"),
     "with_loss": ("bert_ms.hub.load", "with_loss"),
 }
 
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from bert_ms.hub.load import from_config as from_config
     from bert_ms.hub.load import from_pretrained as from_pretrained
     from bert_ms.hub.load import with_loss as with_loss
+    from bert_ms.pipelines.text import pipeline as pipeline
     from bert_ms.tokenization import Tokenizer as Tokenizer
 
-__all__ = ["BertConfig", "Tokenizer", "convert", "from_config", "from_pretrained", "metrics", "with_loss"]
+__all__ = ["BertConfig", "Tokenizer", "convert", "from_config", "from_pretrained", "metrics", "pipeline", "with_loss"]
 
 
 def __getattr__(name: str) -> Any:

@@ -135,3 +135,21 @@ class MaskedPositionsScorer(_MaskedPositions):
         is_counted_R = labels_R != IGNORED
         is_correct_R = ops.logical_and(is_counted_R, ops.cast(ops.argmax(logits_RC, -1), ms.int32) == labels_R)
         return row_losses(logits_RC, labels_R, is_counted_R), ops.cast(is_correct_R, ms.float32)
+
+
+class MaskedPositionsLogits(_MaskedPositions):
+    """Word logits of a few positions of each row, for answers rather than scores.
+
+    Args:
+        network: a `MaskedLM` or `Pretraining` network, in evaluation mode.
+    """
+
+    def construct(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, masked_positions: Tensor
+    ) -> Tensor:
+        """Logits float32 [B, P, V] of positions int32 [B, P], each in [0, S)."""
+        outputs = self.outputs(
+            (input_ids, attention_mask, token_type_ids), masked_positions, masked_positions * 0, None
+        )
+        B, P = masked_positions.shape
+        return ops.reshape(outputs[0], (B, P, -1))
