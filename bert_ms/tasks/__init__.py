@@ -28,6 +28,7 @@ class Task:
     Attributes:
         name: as configurations, commands and checkpoints say it.
         summary: one line for people.
+        network: name of the network that `bert_ms.model.build` makes for it; None is the task's own name.
         head: class of the network's head, taking an encoder; None for the encoder itself.
         outputs: what the network, or the scorer where there is one, returns, in order.
         row_outputs: those of them that are one a row [B, ...]; the others are one a token [B, S, ...].
@@ -47,6 +48,7 @@ class Task:
 
     name: str
     summary: str
+    network: str | None = None
     head: str | None = None
     outputs: tuple[str, ...]
     row_outputs: tuple[str, ...] = ()
