@@ -126,7 +126,7 @@ TASKS = {
         kind="regression",
         columns=Columns(text=7, pair=8, label=9),
         held_out=800,
-        metric="spearman",
+        metric="pearson",
     ),
     "bc5cdr": RealTask(
         title="BC5CDR",

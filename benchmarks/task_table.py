@@ -99,7 +99,7 @@ def _seeds(name: str, results: Results) -> list[str]:
 
 def _all_scores(task: RealTask, values: dict[str, float]) -> str:
     """The compared score first, then the others that belong to the data."""
-    others = {"f1": ("accuracy",), "spearman": ("pearson",)}
+    others = {"f1": ("accuracy",), "pearson": ("spearman",)}
     if task.kind == "tokens":
         others = {"f1": ("precision", "recall")}
     names = (task.metric, *others.get(task.metric, ()))
