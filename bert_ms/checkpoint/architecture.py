@@ -115,12 +115,15 @@ def head_shape(name: str, config: BertConfig, found: Shape) -> Shape | None:
     return rule(config, labels) if rule else None
 
 
-def infer(shapes: Shapes, *, is_zoo: bool, name: str, heads: int | None = None) -> tuple[BertConfig, list[str]]:
+def infer(
+    shapes: Shapes, *, dialect: Mapping[str, Any], is_zoo: bool, name: str, heads: int | None = None
+) -> tuple[BertConfig, list[str]]:
     """The configuration that the shapes of bare parameters imply, with a sentence for all that was assumed.
 
     Args:
         shapes: shape by bare name.
-        is_zoo: the file comes from the model zoo, whose epsilon and GELU differ from the others'.
+        dialect: keys that bring what is customary at the file's origin: epsilon, GELU, ...
+        is_zoo: the file comes from the model zoo, whose NEZHA keeps a position table without use.
         name: of the file, for errors.
         heads: num_attention_heads, if the caller knows.
 
@@ -151,7 +154,6 @@ def infer(shapes: Shapes, *, is_zoo: bool, name: str, heads: int | None = None) 
     labels = shapes.get("classifier.weight")
     fields |= {"task": task_of(shapes), "has_crf": CRF in shapes}
     fields |= {"num_labels": labels[0] - CRF_STATES * fields["has_crf"] if labels else None}
-    dialect = {"seq_length": 0} if is_zoo else {"model_type": "bert"}  # brings epsilon, GELU, ... of the origin
     config = BertConfig.from_dict({**dialect, **fields}, source=name)
     notes.append(
         f"no configuration came with the file: sizes are taken from its tensors, "

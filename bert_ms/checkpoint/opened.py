@@ -102,11 +102,14 @@ def open_checkpoint(
     if where.manifest is not None:
         where.manifest.verify(where.weights)
     weights = source.read_weights(where)
+    if weights.absent:
+        absent = ", ".join(path.name for path in weights.absent)
+        raise CheckpointError(
+            f"{where.weights} names {len(weights)} tensors, but the files with their numbers are not there: {absent}. "
+            f"Copy them beside it."
+        )
     translation = names.translate(weights, file=str(where.weights))
-    entries = {
-        ours: weights.entries[found.name].transposed() if found.is_transposed else weights.entries[found.name]
-        for ours, found in translation.found.items()
-    }
+    entries = {ours: _entry(weights.entries[found.name], found) for ours, found in translation.found.items()}
     file_names = {ours: found.name for ours, found in translation.found.items()}
     dropped: dict[str, list[str]] = {why: list(dropped_names) for why, dropped_names in translation.dropped.items()}
 
@@ -116,12 +119,15 @@ def open_checkpoint(
 
     is_zoo = translation.table is names.MODEL_ZOO
     shapes = {name: entry.shape for name, entry in entries.items()}
-    settled, notes = _settle_config(where, config, shapes, is_zoo=is_zoo, heads=num_attention_heads)
+    heads = _heads(weights, translation)
+    settled, notes = _settle_config(
+        where, config, shapes, table=translation.table, is_zoo=is_zoo, heads=num_attention_heads or heads
+    )
     if architecture.has_idle_positions(settled, shapes, is_own_config=config is None):
         drop(architecture.POSITION_TABLE, IDLE_POSITIONS)
     settled = _settle_decoder(settled, entries, file_names, drop)
     settled = architecture.with_head_parts(settled, {name: entry.shape for name, entry in entries.items()})
-    _check(where, settled, {name: entry.shape for name, entry in entries.items()})
+    _check(where, settled, {name: entry.shape for name, entry in entries.items()}, heads=heads)
     return Checkpoint(
         source=where,
         weights=weights,
@@ -135,8 +141,25 @@ def open_checkpoint(
     )
 
 
+def _entry(entry: Entry, found: names.Found) -> Entry:
+    merged = entry.merged(found.merged)
+    return merged.transposed() if found.is_transposed else merged
+
+
+def _heads(weights: Weights, translation: names.Translation) -> int | None:
+    """How many heads there are, where the file keeps them as an axis of their own."""
+    with_axis = (weights.shapes[found.name] for found in translation.found.values() if found.merged == "last")
+    return next((shape[-2] for shape in with_axis if len(shape) >= 2), None)
+
+
 def _settle_config(
-    where: source.Source, given: Any, shapes: architecture.Shapes, *, is_zoo: bool, heads: int | None
+    where: source.Source,
+    given: Any,
+    shapes: architecture.Shapes,
+    *,
+    table: names.NameTable,
+    is_zoo: bool,
+    heads: int | None,
 ) -> tuple[BertConfig, list[str]]:
     own, named = _own_config(where)
     if given is not None:
@@ -144,7 +167,7 @@ def _settle_config(
         notes = _compare(asked, own, named) if own else []
         return asked, notes
     if own is None:
-        return architecture.infer(shapes, is_zoo=is_zoo, name=str(where.weights), heads=heads)
+        return architecture.infer(shapes, dialect=table.dialect, is_zoo=is_zoo, name=str(where.weights), heads=heads)
     notes = [f"configuration from {named}"] if where.path != where.directory and where.manifest is None else []
     return own, notes
 
@@ -203,8 +226,12 @@ def _settle_decoder(
     return dataclasses.replace(config, tie_word_embeddings=False)
 
 
-def _check(where: source.Source, config: BertConfig, shapes: architecture.Shapes) -> None:
+def _check(where: source.Source, config: BertConfig, shapes: architecture.Shapes, *, heads: int | None) -> None:
     problems = list(architecture.disagreements(config, shapes))
+    if heads is not None and heads != config.num_attention_heads:
+        problems.append(
+            f"num_attention_heads is {config.num_attention_heads} in the configuration, but {heads} in the file"
+        )
     rows = architecture.observed(shapes).get("vocab_size")
     vocabulary = where.directory / VOCABULARY
     if rows is not None and vocabulary.is_file():

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bert_ms.checkpoint import manifest, readers
+from bert_ms.checkpoint import manifest, readers, tensorflow_files
 from bert_ms.checkpoint.weights import Entry, Weights
 from bert_ms.errors import CheckpointError
 
 CONFIG_NAMES = ("config.json", "bert_config.json")
-PREFERRED = "model.safetensors"
+PREFERRED = ("model.safetensors", "pytorch_model.bin")  # training puts more PyTorch files beside the latter
 INDEX_SUFFIXES = (".safetensors.index.json", ".bin.index.json")  # the first goes before the second
 MAX_INDEX_BYTES = 64 << 20
 _TEXT_SUFFIXES = (".json", ".txt", ".md", ".yaml", ".yml", ".npz", ".npy", ".py", ".jsonl", ".log", ".png", ".html")
@@ -46,6 +46,7 @@ def locate(path: str | os.PathLike[str]) -> Source:
         CheckpointError: nothing is there, no weights are among the files, several are, or a link leads out.
     """
     given = Path(path).expanduser()
+    given = tensorflow_files.index_of(given) or given
     if not given.exists():
         raise CheckpointError(f"{given} does not exist: name a weights file, or a directory with one.")
     if given.is_dir():
@@ -65,7 +66,10 @@ def read_weights(source: Source) -> Weights:
     """
     if source.weights.name.endswith(".index.json"):
         return _read_sharded(source.weights)
-    return readers.read_file(source.weights)
+    weights = readers.read_file(source.weights)
+    for shard in weights.files[1:]:
+        _inside(shard.parent, shard.name)
+    return weights
 
 
 def _manifest(path: Path) -> manifest.Manifest | None:
@@ -81,17 +85,24 @@ def _weights_in(directory: Path) -> Path:
     files = sorted(p for p in directory.iterdir() if p.is_file() and not p.name.startswith("."))
     indices = [p for p in files if p.name.endswith(INDEX_SUFFIXES)]
     indices = [p for p in indices if p.name.endswith(INDEX_SUFFIXES[0])] or indices
-    if (directory / PREFERRED).is_file():
-        return _inside(directory, PREFERRED)
+    preferred = [name for name in PREFERRED if (directory / name).is_file()]
+    if preferred:
+        return _inside(directory, preferred[0])
     if len(indices) == 1:
         return _inside(directory, indices[0].name)
-    candidates = [p for p in files if p.suffix not in _TEXT_SUFFIXES]
+    candidates = [p for p in files if p.suffix not in _TEXT_SUFFIXES and not tensorflow_files.is_part(p)]
     at_home = [p for p in candidates if p.suffix in _WEIGHT_SUFFIXES or not _leads_out(directory, p)]
     readable = [p.name for p in at_home if p.stat().st_size and readers.sniff(_inside(directory, p.name))]
+    index = tensorflow_files.in_directory(directory)
+    readable += [index.name] if index else []
     if len(readable) == 1:
         return _inside(directory, readable[0])
     if readable:
         raise CheckpointError(f"{directory} holds several weights files ({', '.join(readable)}): name the one meant.")
+    nested = tensorflow_files.below(directory)
+    if nested:
+        _inside(directory, nested.relative_to(directory).parts[0])
+        return _inside(nested.parent, nested.name)
     suspects = [p for p in candidates if p.suffix in _WEIGHT_SUFFIXES]
     if suspects:
         return _inside(directory, suspects[0].name)  # reading it says what is wrong with it

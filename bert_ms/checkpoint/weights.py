@@ -54,11 +54,21 @@ class Entry:
         """The same tensor with its axes reversed, as far as `load` is concerned."""
         return replace(self, shape=self.shape[::-1], is_transposed=not self.is_transposed)
 
+    def merged(self, where: str) -> Entry:
+        """The same tensor with its first, or last, two axes made one; as it is where it has fewer than two."""
+        if not where or len(self.shape) < 2:
+            return self
+        shape = (-1, *self.shape[2:]) if where == "first" else (*self.shape[:-2], -1)
+        full = tuple(prod(self.shape) // max(prod(s for s in shape if s > 0), 1) if s == -1 else s for s in shape)
+        return replace(self, shape=full, read=lambda: self.read().reshape(full))
+
     def load(self) -> np.ndarray:
         """The tensor in memory; half-precision numbers become float32, without loss."""
         array = self.read()
         if self.dtype == "bfloat16":
-            array = (array.astype(np.uint32) << 16).view(np.float32)
+            bits = array.astype(np.uint32)
+            bits <<= np.uint32(16)  # in place: an array without axes would become a number
+            array = bits.view(np.float32)
         elif self.dtype == "float16":
             array = array.astype(np.float32)
         return np.ascontiguousarray(array.T) if self.is_transposed else array
@@ -73,12 +83,14 @@ class Weights(Mapping[str, np.ndarray]):
         format: name of the file format.
         files: the files read, one unless the checkpoint is sharded.
         texts: texts that the format keeps beside the tensors.
+        absent: files that the tensors' bytes are in, but which are not there.
     """
 
     entries: Mapping[str, Entry]
     format: str
     files: tuple[Path, ...]
     texts: Mapping[str, str] = field(default_factory=dict)
+    absent: tuple[Path, ...] = ()
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.entries:

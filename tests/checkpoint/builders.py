@@ -132,3 +132,59 @@ def torch_legacy(content: bytes, storage: bytes = b"", *, keys: bytes = b"\x80\x
     magic = b"\x80\x02" + pickled(0x1950A86A20F9469CFC6C) + b".\x80\x02" + pickled(1001) + b"."
     system = b"\x80\x02}(" + pickled("little_endian") + b"\x88u."
     return magic + system + content + keys + (len(storage) // 4).to_bytes(8, "little") + storage
+
+
+def table_block(pairs: Mapping[bytes, bytes]) -> bytes:
+    """A block of a LevelDB table, its keys written whole."""
+    body = b"".join(varint(0) + varint(len(k)) + varint(len(v)) + k + v for k, v in pairs.items())
+    return body + bytes(4) + (1).to_bytes(4, "little")
+
+
+def table_bytes(*blocks: bytes, kind: int = 0, handles: Mapping[bytes, bytes] | None = None) -> bytes:
+    """A LevelDB table of blocks that are as given; `kind` is their compression, `handles` lies about their places."""
+    out, places = b"", {}
+    for block in blocks:
+        places[b"~%d" % len(places)] = varint(len(out)) + varint(len(block))
+        out += _with_trailer(block, kind)
+    index = table_block(places if handles is None else handles)
+    handle = varint(len(out)) + varint(len(index))
+    out += _with_trailer(index, 0)
+    return out + (b"\0\0" + handle).ljust(40, b"\0") + 0xDB4775248B80FB57.to_bytes(8, "little")
+
+
+def _with_trailer(block: bytes, kind: int) -> bytes:
+    crc = 0xFFFFFFFF
+    for byte in block + bytes([kind]):
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    return block + bytes([kind]) + masked.to_bytes(4, "little")
+
+
+def bundle_entry(
+    shape: Iterable[int], size: int, *, dtype: int = 1, shard: int = 0, offset: int = 0, more: bytes = b""
+) -> bytes:
+    """What the index of a TensorFlow checkpoint says of a tensor."""
+    dims = message(*((2, message((1, n))) for n in shape))
+    return message((1, dtype), (2, dims), (3, shard), (4, offset), (5, size)) + more
+
+
+def write_bundle(directory: Path, tensors: Mapping[str, bytes], data: bytes, *, header: bytes | None = None) -> Path:
+    """A TensorFlow checkpoint with any entries; returns its index."""
+    pairs = {b"": message((1, 1), (3, message((1, 1)))) if header is None else header}
+    pairs |= {name.encode(): entry for name, entry in sorted(tensors.items())}
+    index = directory / "m.ckpt.index"
+    index.write_bytes(table_bytes(table_block(pairs)))
+    (directory / "m.ckpt.data-00000-of-00001").write_bytes(data)
+    return index
+
+
+def write_tensorflow(directory: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """A right TensorFlow checkpoint of float32 arrays by their names there."""
+    tensors, data = {}, b""
+    for name, array in arrays.items():
+        tensors[name] = bundle_entry(array.shape, array.nbytes, offset=len(data))
+        data += array.tobytes()
+    return write_bundle(directory, tensors, data)

@@ -43,6 +43,11 @@ class Fixture:
         return f"{self.name}/{self.file}" if self.file else self.name
 
     @property
+    def has_hidden_states(self) -> bool:
+        """Whether all hidden states are among the outputs, from the embeddings on."""
+        return not self.name.startswith("tf2_")
+
+    @property
     def source(self) -> Path:
         """What `from_pretrained` gets."""
         return golden(self.name) / self.file if self.file else golden(self.name)
@@ -100,6 +105,15 @@ def _zoo_pretraining(out: tuple[np.ndarray, ...], inputs: Arrays) -> dict[str, n
     return {"mlm_log_probs": log_softmax(masked, -1), "nsp_log_probs": log_softmax(out[1], -1)}
 
 
+def _google_pretraining(out: tuple[np.ndarray, ...], _: Arrays) -> dict[str, np.ndarray]:
+    return {"mlm_logits_all_positions": out[0], "nsp_logits": out[1]}
+
+
+def _expert_words(out: tuple[np.ndarray, ...], inputs: Arrays) -> dict[str, np.ndarray]:
+    """The experts give logits of the masked positions alone."""
+    return {"mlm_logits": out[0][np.arange(len(out[0]))[:, None], inputs["masked_lm_positions"]]}
+
+
 def _zoo_classes(out: tuple[np.ndarray, ...], _: Arrays) -> dict[str, np.ndarray]:
     """The zoo's departure: log-softmax, but for one of its metrics."""
     return {"log_probs": log_softmax(out[0], -1), "raw_logits": out[0]}
@@ -121,7 +135,7 @@ def _zoo_masked(inputs: Arrays) -> tuple[np.ndarray, ...]:
     labels = np.full(inputs["input_ids"].shape, -100)
     row, at = np.nonzero(inputs["masked_lm_weights"])
     labels[row, inputs["masked_lm_positions"][row, at]] = inputs["masked_lm_ids"][row, at]
-    return labels, inputs["next_sentence_labels"][:, 0]
+    return labels, inputs["next_sentence_labels"].reshape(-1)
 
 
 _SPAN = named("start_positions", "end_positions")
@@ -189,4 +203,13 @@ MODEL_ZOO = (
     Fixture("modelzoo_ner_lstm_nezha", TOKENS, outputs=_zoo_tags, labels=named("label_ids"), dropped=3),
     Fixture("modelzoo_ner_crf_lstm", TOKENS, outputs=_logits, labels=named("label_ids"), dropped=2),
 )
-FIXTURES = (*HUGGING_FACE, *MODEL_ZOO)
+TENSORFLOW = (
+    Fixture("tf1_bert", PRETRAINING, outputs=_google_pretraining, labels=_zoo_masked),
+    Fixture("tf1_bert_pretrain_slots", PRETRAINING, outputs=_google_pretraining, labels=_zoo_masked, dropped=125),
+    Fixture("tf1_bert_squad", QA, outputs=_spans, labels=_SPAN, dropped=113),
+    Fixture("tf1_bert_classifier", SEQUENCE, outputs=_logits, labels=named("label_ids"), dropped=115),
+    Fixture("tf2_checkpoint_encoder_v2", outputs=_zoo_encoder, dropped=1),
+    Fixture("tf2_savedmodel_expert", outputs=_zoo_encoder, dropped=6),
+    Fixture("tf2_savedmodel_expert", MLM, "saved_model", outputs=_expert_words, dropped=3),
+)
+FIXTURES = (*HUGGING_FACE, *MODEL_ZOO, *TENSORFLOW)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bert_ms.checkpoint.names import hugging_face, model_zoo
+from bert_ms.checkpoint.names import hugging_face, model_zoo, tensorflow
 from bert_ms.checkpoint.names.rules import (
     ENCODER_PARTS,
     ENCODER_PREFIX,
@@ -38,9 +38,11 @@ OURS = _own_table()
 HUGGING_FACE = hugging_face.BERT
 HUGGING_FACE_NEZHA = hugging_face.NEZHA
 MODEL_ZOO = model_zoo.MODEL_ZOO
+GOOGLE = tensorflow.GOOGLE
+KERAS = tensorflow.KERAS
 
 # Tried on every file; on a draw the earlier one is taken.
-TABLES = (OURS, HUGGING_FACE, MODEL_ZOO)
+TABLES = (OURS, HUGGING_FACE, MODEL_ZOO, GOOGLE, KERAS)
 
 
 def translate(names: Iterable[str], *, file: str) -> Translation:
@@ -77,8 +79,10 @@ def _is_word_table(table: NameTable, name: str) -> bool:
 __all__ = [
     "ENCODER_PARTS",
     "ENCODER_PREFIX",
+    "GOOGLE",
     "HUGGING_FACE",
     "HUGGING_FACE_NEZHA",
+    "KERAS",
     "MODEL_ZOO",
     "OURS",
     "TABLES",

@@ -62,4 +62,5 @@ MODEL_ZOO = NameTable(
     ),
     encoder_prefix="bert.bert.",
     head_prefix="bert.",
+    dialect={"seq_length": 0},
 )

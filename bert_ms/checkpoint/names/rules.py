@@ -2,7 +2,8 @@
 
 A rule is a pair of templates such as `encoder.layers.{i}.attention.layer_norm.{norm}` and
 `encoder.layer.{i}.attention.output.LayerNorm.{norm}`. `{i}` stands for a number; every other field stands for one of
-the words that the table gives for it, each with the peer's spellings of it (the first is the one written). Our names in
+the words that the table gives for it, each with the peer's spellings of it (the first is the one written); a field that
+only the peer's side has stands for any of them, and its first word's is written. Our names in
 rules are those of the bare encoder and of the heads; a network with a head keeps its encoder under `bert.`, which
 `without_encoder` takes off.
 """
@@ -13,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from bert_ms.errors import CheckpointError
 
@@ -31,6 +33,8 @@ class Rule:
         theirs: template of the peer's name, without its prefix.
         older: templates of earlier names, read but never written.
         is_transposed: the peer stores the transposed matrix.
+        merged: "first" or "last" where the peer keeps heads and head size as two axes, which are made one (before the
+            matrix is transposed); empty where it does not.
         prefix: written before `theirs` in place of the table's prefix; None takes the table's.
     """
 
@@ -38,6 +42,7 @@ class Rule:
     theirs: str
     older: tuple[str, ...] = ()
     is_transposed: bool = False
+    merged: str = ""
     prefix: str | None = None
 
 
@@ -47,6 +52,7 @@ class Found:
 
     name: str
     is_transposed: bool = False
+    merged: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,9 @@ class NameTable:
         known_unused: (regular expression of a whole name in the file, why it is not needed).
         encoder_prefix: written before encoder names when there is a head.
         head_prefix: written before head names.
+        separator: between a wrapper and the rest of a name.
+        dialect: keys of a configuration that bring what is customary there (epsilon, GELU), where no file tells.
+        stand_ins: our name -> the one whose tensor is also it, in files that keep a shared tensor once.
     """
 
     name: str
@@ -87,6 +96,9 @@ class NameTable:
     known_unused: tuple[tuple[str, str], ...] = ()
     encoder_prefix: str = ""
     head_prefix: str = ""
+    separator: str = "."
+    dialect: Mapping[str, Any] = field(default_factory=lambda: {"model_type": "bert"})
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
 
     def translate(self, names: Iterable[str]) -> Translation:
         """Explain the names of a file.
@@ -108,7 +120,10 @@ class NameTable:
             elif hit[0] in found:
                 raise CheckpointError(f"both '{found[hit[0]].name}' and '{name}' in the file are '{hit[0]}'.")
             else:
-                found[hit[0]] = Found(name, hit[1])
+                found[hit[0]] = Found(name, hit[1].is_transposed, hit[1].merged)
+        for ours, other in self.stand_ins.items():
+            if ours not in found and other in found:
+                found[ours] = found.pop(other)
         return Translation(self, found, {why: tuple(n) for why, n in dropped.items()}, tuple(unknown))
 
     def names_of(self, ours: Iterable[str]) -> dict[str, Found]:
@@ -125,22 +140,25 @@ class NameTable:
             prefix = self.head_prefix
             if name.startswith(ENCODER_PARTS):
                 prefix = self.encoder_prefix if has_head else ""
-            written[name] = Found((prefix if rule.prefix is None else rule.prefix) + theirs, rule.is_transposed)
+            written[name] = Found(
+                (prefix if rule.prefix is None else rule.prefix) + theirs, rule.is_transposed, rule.merged
+            )
         return written
 
-    def _ours_of(self, name: str) -> tuple[str, bool] | None:
+    def _ours_of(self, name: str) -> tuple[str, Rule] | None:
         for pattern, rule in self._reading:
             match = pattern.fullmatch(name)
             if match:
                 words = {key: self._our_word(key, value) for key, value in match.groupdict().items()}
-                return rule.ours.format(**words), rule.is_transposed
+                return rule.ours.format(**words), rule
         return None
 
     def _theirs_of(self, name: str) -> tuple[Rule, str]:
         for pattern, rule in self._writing:
             match = pattern.fullmatch(name)
             if match:
-                words = {key: self._their_word(key, value) for key, value in match.groupdict().items()}
+                words = {key: next(iter(of.values()))[0] for key, of in self.words.items()}
+                words |= {key: self._their_word(key, value) for key, value in match.groupdict().items()}
                 return rule, rule.theirs.format(**words)
         raise CheckpointError(f"{self.name} files have no place for '{name}': write another format.")
 
@@ -153,7 +171,7 @@ class NameTable:
 
     @cached_property
     def _wrapping(self) -> re.Pattern[str]:
-        return re.compile(rf"^(?:(?:{self.wrappers})\.)+")
+        return re.compile(rf"^(?:(?:{self.wrappers}){re.escape(self.separator)})+")
 
     @cached_property
     def _unused(self) -> list[tuple[re.Pattern[str], str]]:

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import mmap
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
+from bert_ms.checkpoint.readers.protobuf import BYTES, VARINT, Messages
 from bert_ms.checkpoint.weights import STORED_TYPES, Entry, Weights, entry_in_file
 from bert_ms.errors import CheckpointError
 
 MAX_VALUES = 1_000_000
-MAX_NAME_BYTES = 4096
 MAX_RANK = 16
 MAX_TEXT_BYTES = 64 << 20
 CRC_MARK = b"crc_num"
@@ -41,8 +40,6 @@ TYPES = {
     "Float32": "float32",
     "Float64": "float64",
 }
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def recognises(head: bytes, size: int) -> bool:
@@ -116,12 +113,11 @@ def _text(path: Path, data: mmap.mmap, tensor: _Tensor) -> str:
         raise CheckpointError(f"{path} is damaged: the text '{tensor.tag}' is not UTF-32.") from None
 
 
-class _Parser:
-    """Walks the messages; every length is checked against the bytes that are there before it is used."""
+class _Parser(Messages):
+    """Walks the messages of a checkpoint."""
 
     def __init__(self, path: Path, data: mmap.mmap):
-        self.path = path
-        self.data = data
+        super().__init__(path, data)
         self.end = len(data)
         if self.end > CRC_BYTES and data[self.end - CRC_BYTES : self.end - 10] == CRC_MARK:
             self.end -= CRC_BYTES
@@ -130,11 +126,11 @@ class _Parser:
     def tensors(self) -> list[_Tensor]:
         """Every tensor, the slices of a large one joined."""
         found: list[_Tensor] = []
-        for count, (number, wire, begin, end) in enumerate(self._fields(0, self.end)):
+        for count, (number, wire, begin, end) in enumerate(self.fields(0, self.end)):
             if count >= MAX_VALUES:
                 raise CheckpointError(f"{self.path} holds more than {MAX_VALUES} values: no checkpoint does.")
-            if (number, wire) != (1, _BYTES):
-                raise self._damaged(begin, f"field {number} where a parameter should begin")
+            if (number, wire) != (1, BYTES):
+                raise self.damaged(begin, f"field {number} where a parameter should begin")
             tensor = self._value(begin, end)
             last = found[-1] if found else None
             if last and (last.tag, last.type, last.dims) == (tensor.tag, tensor.type, tensor.dims):
@@ -145,82 +141,38 @@ class _Parser:
 
     def _value(self, begin: int, end: int) -> _Tensor:
         tag, body = "", None
-        for number, wire, start, stop in self._fields(begin, end):
-            if (number, wire) == (1, _BYTES):
-                tag = self._string(start, stop, "a parameter's name")
-            elif (number, wire) == (2, _BYTES):
+        for number, wire, start, stop in self.fields(begin, end):
+            if (number, wire) == (1, BYTES):
+                tag = self.string(start, stop, "a parameter's name")
+            elif (number, wire) == (2, BYTES):
                 body = (start, stop)
-            elif (number, wire) == (3, _BYTES):
+            elif (number, wire) == (3, BYTES):
                 raise CheckpointError(f"{self.path}: '{tag}' is a hash-table parameter, which no BERT network has.")
         if not tag or body is None:
-            raise self._damaged(begin, "a parameter without a name or a tensor")
+            raise self.damaged(begin, "a parameter without a name or a tensor")
         return self._tensor(tag, *body)
 
     def _tensor(self, tag: str, begin: int, end: int) -> _Tensor:
         dims: list[int] = []
         kind, part = "", None
-        for number, wire, start, stop in self._fields(begin, end):
-            if (number, wire) == (1, _VARINT):
-                dims.append(self._varint(start, stop)[0])
-            elif (number, wire) == (1, _BYTES):
+        for number, wire, start, stop in self.fields(begin, end):
+            if (number, wire) == (1, VARINT):
+                dims.append(self.varint(start, stop)[0])
+            elif (number, wire) == (1, BYTES):
                 while start < stop:
-                    value, start = self._varint(start, stop)
+                    value, start = self.varint(start, stop)
                     dims.append(value)
-            elif (number, wire) == (2, _BYTES):
-                kind = self._string(start, stop, "a tensor's type")
-            elif (number, wire) == (3, _BYTES):
+            elif (number, wire) == (2, BYTES):
+                kind = self.string(start, stop, "a tensor's type")
+            elif (number, wire) == (3, BYTES):
                 part = (start, stop - start)
             if len(dims) > MAX_RANK:
-                raise self._damaged(start, f"'{tag}' with more than {MAX_RANK} dimensions")
+                raise self.damaged(start, f"'{tag}' with more than {MAX_RANK} dimensions")
         if part is None or not kind:
-            raise self._damaged(begin, f"'{tag}' without a type or content")
+            raise self.damaged(begin, f"'{tag}' without a type or content")
         if any(d >= 2**62 for d in dims):
-            raise self._damaged(begin, f"'{tag}' with the impossible shape {dims}")
+            raise self.damaged(begin, f"'{tag}' with the impossible shape {dims}")
         return _Tensor(tag=tag, type=kind, dims=tuple(dims), parts=[part])
-
-    def _fields(self, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """(field number, wire type, begin, end of the content) of each field of a message."""
-        while at < end:
-            key, content = self._varint(at, end)
-            number, wire = key >> 3, key & 7
-            if wire == _VARINT:
-                stop = self._varint(content, end)[1]
-            elif wire == _BYTES:
-                length, content = self._varint(content, end)
-                stop = content + length
-            elif wire in (_FIXED64, _FIXED32):
-                stop = content + (8 if wire == _FIXED64 else 4)
-            else:
-                raise self._damaged(at, f"wire type {wire}")
-            if number == 0:
-                raise self._damaged(at, "field number 0")
-            if stop > end:
-                raise CheckpointError(
-                    f"{self.path} is cut or damaged: at byte {at} it announces {stop - content} bytes, "
-                    f"but {end - content} are left. Copy or download it again."
-                )
-            yield number, wire, content, stop
-            at = stop
-
-    def _varint(self, at: int, end: int) -> tuple[int, int]:
-        value = 0
-        for shift in range(0, 70, 7):
-            if at >= end:
-                raise self._damaged(at, "the end within a number")
-            byte = self.data[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value, at
-        raise self._damaged(at, "a number of more than ten bytes")
-
-    def _string(self, begin: int, end: int, what: str) -> str:
-        if end - begin > MAX_NAME_BYTES:
-            raise self._damaged(begin, f"{what} of {end - begin} bytes")
-        try:
-            return self.data[begin:end].decode("utf-8")
-        except UnicodeDecodeError:
-            raise self._damaged(begin, f"{what} that is not UTF-8") from None
 
     def _check_crc(self, expected: int) -> None:
         found = 0
@@ -232,6 +184,3 @@ class _Parser:
                 f"{self.path} is damaged: its content has the checksum {found:08x}, but {expected:08x} was written. "
                 f"Copy or download it again."
             )
-
-    def _damaged(self, at: int, what: str) -> CheckpointError:
-        return CheckpointError(f"{self.path} is damaged at byte {at}: found {what}. Copy or download it again.")
