@@ -29,8 +29,8 @@ def check(config: RunConfig, purpose: Purpose) -> None:
         CheckpointError: weights that cannot be read.
         TokenizerError: a vocabulary that cannot be used, or is another model's.
     """
-    resolved(config, tasks.get(config.task))
     needed_file(config, _FILES[purpose], purpose)
+    resolved(config, tasks.get(config.task))
     if purpose == "train":
         data_file(config, "eval_file")
     RunFolder(Path(config.output_dir).expanduser()).check_place()

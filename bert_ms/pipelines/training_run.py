@@ -56,8 +56,8 @@ def train(config: RunConfig, *, resume: bool = True, hooks: Sequence[Hook] = ())
         TrainingError: the folder is in use by another process, or the run cannot go on.
     """
     task = tasks.get(config.task)
-    config = resolved(config, task)
     train_file, eval_file = needed_file(config, "train_file", "train"), data_file(config, "eval_file")
+    config = resolved(config, task)
     folder = RunFolder(Path(config.output_dir).expanduser())
     folder.check_place()
     if resume:
@@ -98,7 +98,8 @@ def resolved(config: RunConfig, task: Task) -> RunConfig:
         raise ConfigError(unknown("training.metric", metric, task.metrics))
     if metric is not None:
         return config
-    return dataclasses.replace(config, training=dataclasses.replace(config.training, metric=task.metric))
+    metric = (task.load("work").metric(config) if task.work is not None else None) or task.metric
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, metric=metric))
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,9 @@ _ROWS = (
         outputs=("logits",),
         row_outputs=("logits",),
         labels=(LABELS,),
+        work="bert_ms.tasks.sequence_classification:SequenceClassificationWork",
+        metric="accuracy",
+        metrics=("accuracy", "f1", "macro_f1", "micro_f1", "weighted_f1", "matthews", "pearson", "spearman", "mse"),
         classes="labels",
     ),
     Task(

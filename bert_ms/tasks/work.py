@@ -53,6 +53,16 @@ class Work(ABC):
     def __init__(self, config: RunConfig, tokenizer: Tokenizer, known: BertConfig | None = None):
         self.config, self.tokenizer, self.known = config, tokenizer, known
 
+    @classmethod
+    def metric(cls, config: RunConfig) -> str | None:
+        """The score that decides where `training.metric` says none; None takes the task's usual one.
+
+        Raises:
+            ConfigError: the configuration names no data set of this task, or not the columns.
+            DataError: it can be told from the training file only, which cannot be read.
+        """
+        return None
+
     @abstractmethod
     def prepare(self, path: str | Path, purpose: Purpose) -> Prepared:
         """Read a file and make its features, from the cache where they are known; training data is prepared first."""

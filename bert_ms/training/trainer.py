@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # it imports MindSpore
 
 logger = logging.getLogger(__name__)
 
-LOWER_IS_BETTER = frozenset({"loss", "perplexity"})
+LOWER_IS_BETTER = frozenset({"loss", "mse", "perplexity"})
 BEST = "best/model.safetensors"
 
 FINISHED, STOPPED_EARLY, INTERRUPTED = "finished", "stopped early", "interrupted"
