@@ -12,9 +12,11 @@ from bert_ms.pipelines.conclusion import write_scores
 from bert_ms.pipelines.evaluator import Evaluator, rounded
 from bert_ms.pipelines.loading import load_network, load_work, needed_file, open_model
 from bert_ms.pipelines.results import TERMINATED, RunResult
+from bert_ms.pipelines.story import story_of_evaluation
 from bert_ms.tasks.work import Purpose
 from bert_ms.training.folder import CONFIG, RunFolder
 from bert_ms.training.recorder import Recorder
+from bert_ms.training.report import write_documents
 from bert_ms.training.session import start
 from bert_ms.training.signals import stop_on_signals
 from bert_ms.training.trainer import INTERRUPTED, Interrupted
@@ -23,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate(config: RunConfig) -> RunResult:
-    """Score the weights of `model.source` on `data.eval_file`; writes predictions and eval.json."""
+    """Score the weights of `model.source` on `data.eval_file`; writes predictions, eval.json and report.html."""
     return _run_network(config, "eval_file", "evaluate")
 
 
@@ -58,6 +60,11 @@ def _run_network(config: RunConfig, key: str, purpose: Purpose) -> RunResult:
         work.write(folder, prepared, evaluator.predictions)
         if scores:
             write_scores(folder, scores, {"eval_file": str(file), "source": config.model.source})
+            seconds = {"evaluating": time.monotonic() - began}
+            story = story_of_evaluation(
+                config, evaluator, scores, network=network, device=session.device, seconds=seconds
+            )
+            write_documents(folder, story)
     return RunResult(
         status="finished",
         folder=folder,

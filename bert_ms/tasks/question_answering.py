@@ -15,6 +15,8 @@ from bert_ms.decoding import question_answering as decoding
 from bert_ms.errors import DataError
 from bert_ms.metrics import squad as metrics
 from bert_ms.records import QuestionPrediction
+from bert_ms.tasks.findings import Finding
+from bert_ms.tasks.findings import questions as question_findings
 from bert_ms.tasks.work import Prepared, Purpose, Work
 from bert_ms.tokenization import Tokenizer
 
@@ -84,6 +86,15 @@ class QuestionAnsweringWork(Work):
     def write(self, directory: Path, prepared: Prepared, predictions: Sequence[QuestionPrediction]) -> list[Path]:
         """predictions.json, nbest_predictions.json and, where questions may have no answer, null_odds.json."""
         return decoding.write_predictions(directory, predictions, bool(prepared.facts[WITH_NEGATIVES]))
+
+    def findings(self, prepared: Prepared, predictions: Sequence[QuestionPrediction]) -> Sequence[Finding]:
+        """Scores by question word and by length of the answer; questions answered, partly right and missed."""
+        return question_findings.findings(
+            prepared.examples,
+            predictions,
+            language=self.evaluation.language,
+            with_negatives=bool(prepared.facts[WITH_NEGATIVES]),
+        )
 
 
 def _answers(predictions: Sequence[QuestionPrediction]) -> tuple[dict[str, str], dict[str, float]]:

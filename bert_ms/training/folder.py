@@ -23,7 +23,7 @@ CONFIG, RESULT, CHECKPOINTS = "resolved_config.yaml", "result.json", "checkpoint
 # What a run leaves in its folder and a fresh one begins without.
 _OWN = (
     CONFIG, RESULT, CHECKPOINTS, "metrics.jsonl", "tensorboard", "train.log", "loss.png", "report.html", "eval.json",
-    "predictions.json", "nbest_predictions.json", "null_odds.json",
+    "findings.json", "predictions.json", "nbest_predictions.json", "null_odds.json",
 )  # fmt: skip
 
 # Values that may change while a run is interrupted: they do not decide what comes of it.

@@ -2,73 +2,74 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from bert_ms.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
+from bert_ms.config.objective import LossConfig, RegularizationConfig
 from bert_ms.errors import TrainingError
-from bert_ms.records import Answer, AnswerCandidate, QuestionExample, QuestionPrediction
+from bert_ms.tasks.findings import ConfusionFinding, Exhibit, GalleryFinding, Part, Share, TableFinding
 from bert_ms.training.curves import smooth, thin
 from bert_ms.training.plots import write_loss_plot
 from bert_ms.training.report import (
     RunStory,
-    ScoredQuestion,
     card_body,
     machine_facts,
     report_html,
-    score_each,
     tell,
+    tell_evaluation,
     write_documents,
     write_report,
 )
 from bert_ms.training.report.chart import Line, line_chart
-from bert_ms.training.report.marked import marked_passage
-from bert_ms.training.report.questions import by_answer_length, by_question_word, galleries, question_word
+from bert_ms.training.report.scores import ordered, score_name, score_text
 
 EVIL = "<script>alert('x')</script>&amp;\"'"
 VOID = {"meta", "br", "line", "circle", "polyline", "img", "link"}
 
 
-def _question(
-    identity: str, question: str, context: str, gold: str, predicted: str, *, impossible: bool = False
-) -> tuple[QuestionExample, QuestionPrediction]:
-    answers = () if impossible else (Answer(gold, context.index(gold)),)
-    at = context.find(predicted)
-    candidates = [AnswerCandidate(predicted, at, at + len(predicted), 0.75, 2.0, 1.0)] if predicted else []
-    candidates.append(AnswerCandidate("other" + EVIL, 0, 1, 0.25, 1.0, 0.0))
-    example = QuestionExample(identity, question, context, answers, impossible, "A_title")
-    return example, QuestionPrediction(identity, predicted, tuple(candidates))
-
-
-PASSAGE = f"Émile met Zoë in 1963 in the old town of Łódź. {EVIL} They left by train."
-CASES = [
-    _question("1", "When did they meet?", PASSAGE, "1963", "1963"),
-    _question("2", "In what town?", PASSAGE, "the old town of Łódź", "town of Łódź"),
-    _question("3", f"Who met? {EVIL}", PASSAGE, "Zoë", "train"),
-    _question("4", "How many?", PASSAGE, "", "Zoë", impossible=True),
-    _question("5", "Why?", PASSAGE, "They left", ""),
-]
+FINDINGS = (
+    TableFinding(title=f"By {EVIL}", section="Kinds", columns=["Kind", "F1"], rows=[[EVIL, 63.5]], bar="F1",
+                 is_in_card=True),
+    ConfusionFinding(title="Confusion", section="Kinds", rows=["a", EVIL], columns=["a", EVIL],
+                     counts=[[3, 1], [0, 9]]),
+    GalleryFinding(
+        title="Missed",
+        section="To look at",
+        count=1234,
+        meanings={"gold": f"gold {EVIL}"},
+        exhibits=[
+            Exhibit(
+                origin=EVIL,
+                heading=f"Who met? {EVIL}",
+                passages=[[Part("Émile met "), Part("Zoë", "gold", "PER"), Part(f" in Łódź. {EVIL}")]],
+                shares=[Share(f"label {EVIL}", 0.75, "predicted")],
+                facts=[("Gold", EVIL)],
+                badges=[f"F1 {EVIL}"],
+            )
+        ],
+    ),
+)  # fmt: skip
 
 
 @pytest.fixture
-def questions() -> list[ScoredQuestion]:
-    return score_each([e for e, _ in CASES], [p for _, p in CASES])
-
-
-@pytest.fixture
-def story(questions: list[ScoredQuestion]) -> RunStory:
+def story() -> RunStory:
     metrics: list[dict[str, object]] = [{"kind": "eval", "step": 0, "f1": 5.0, "exact_match": 1.0}]
     for step in range(1, 1001):
         metrics.append({"kind": "train", "step": step, "loss": 3 * math.exp(-step / 300), "learning_rate": 1e-4})
     metrics.append({"kind": "eval", "step": 1000, "f1": 63.5, "exact_match": 52.0})
     return RunStory(
         name=f"minilm {EVIL}",
+        task="question-answering",
+        main_metric="f1",
         command=f"bert-ms train note='{EVIL}'",
         model={"source": EVIL, "licence": "Apache-2.0"},
         data={"training": EVIL},
@@ -79,7 +80,7 @@ def story(questions: list[ScoredQuestion]) -> RunStory:
         seconds={"training": 3000.0, "compiling": 60.0},
         scores={"exact_match": 52.0, "f1": 63.5, "total": 5},
         scores_before={"exact_match": 1.0, "f1": 5.0, "total": 5},
-        questions=questions,
+        findings=FINDINGS,
     )
 
 
@@ -118,7 +119,8 @@ def test_report_is_one_whole_file_without_outside_parts(story: RunStory, tmp_pat
 def test_everything_in_the_report_is_escaped(story: RunStory) -> None:
     page = report_html(story)
     assert "<script" not in page
-    assert page.count("&lt;script&gt;") >= 8  # name twice, model, data, command, config, question, passages
+    assert page.count(escape(EVIL)) >= 18  # of the story 6, of the findings the rest
+    assert page.count("alert") == page.count("&lt;script&gt;alert")
 
 
 def test_report_shows_scores_with_their_change(story: RunStory) -> None:
@@ -133,6 +135,40 @@ def test_score_that_fell_is_shown_as_such(story: RunStory) -> None:
     assert '<span class="down">−6.50</span>' in page
 
 
+def test_a_loss_that_fell_is_a_gain_and_is_no_percentage(story: RunStory) -> None:
+    page = report_html(
+        replace(story, main_metric="perplexity", scores={"perplexity": 12.3456}, scores_before={"perplexity": 40.5})
+    )
+    assert '<span class="up">−28.2</span> from 40.5' in page and ">12.35<" in page
+
+
+def test_tiles_are_those_of_the_main_metric(story: RunStory) -> None:
+    scores = {"f1": 80.0, "accuracy": 90.0, "macro_f1": 70.0, "matthews": 60.0}
+    page = report_html(replace(story, main_metric="matthews", scores=scores, scores_before={}))
+    shown = re.findall(r'<div class="what">([^<]+)</div><div class="value">([^<]+)<', page)
+    assert shown[:3] == [("Matthews correlation", "60.00"), ("F1", "80.00"), ("Accuracy", "90.00")]
+
+
+def test_scores_are_ordered_by_what_they_say() -> None:
+    names = ["exact_match", "f1", "total", "HasAns_exact", "HasAns_f1", "best_f1", "best_f1_thresh", "loss"]
+    assert ordered(names, "f1") == ["f1", "exact_match", "HasAns_f1", "best_f1", "HasAns_exact", "loss"]
+    assert ordered(["accuracy", "loss", "perplexity"], "loss") == ["loss", "perplexity", "accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("spearman", 88.123, ("Spearman correlation", "88.12")),
+        ("mlm_loss", 2.34567, ("Masked words, loss", "2.346")),
+        ("total", 1200.0, ("Questions", "1,200")),
+        ("weighted_f1", 50.0, ("Weighted F1", "50.00")),
+        ("f1", None, ("F1", "–")),
+    ],
+)
+def test_scores_are_told_in_their_units(name: str, value: float | None, words: tuple[str, str]) -> None:
+    assert (score_name(name), score_text(name, value)) == words
+
+
 def test_report_of_a_run_without_anything_is_still_a_page() -> None:
     page = report_html(RunStory(name="empty"))
     assert "<h1>empty</h1>" in page
@@ -143,70 +179,6 @@ def test_unwritable_place_is_a_clear_error(story: RunStory, tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingError, match=r"file/report\.html cannot be written"):
         write_report(tmp_path / "file" / "report.html", story)
-
-
-def test_gold_and_predicted_text_are_marked_in_the_passage(questions: list[ScoredQuestion]) -> None:
-    assert '<mark class="gold predicted" title="predicted, and a gold answer">1963</mark>' in marked_passage(
-        questions[0]
-    )
-    partly = marked_passage(questions[1])
-    assert '<mark class="gold" title="gold answer">the old </mark><mark class="gold predicted"' in partly
-    missed = marked_passage(questions[2])
-    assert '<mark class="gold" title="gold answer">Zoë</mark>' in missed
-    assert '<mark class="predicted" title="predicted answer">train</mark>' in missed
-    text = re.sub(r"<[^>]+>", "", marked_passage(questions[1]))
-    assert "in the old town of Łódź. &lt;script&gt;" in text
-
-
-def test_long_passage_is_cut_around_the_answers() -> None:
-    context = "a " * 3000 + "Zoë" + " b" * 3000 + " train" + " c" * 3000
-    example, prediction = _question("1", "Who?", context, "Zoë", "train")
-    html = marked_passage(ScoredQuestion(example, prediction, 0.0, 0.0))
-    assert len(html) < 1200
-    assert html.startswith("… ") and html.endswith(" …") and html.count("…") == 3
-
-
-def test_passage_is_cut_between_words() -> None:
-    context = " ".join(f"word{n}" for n in range(200))
-    example, prediction = _question("1", "Which?", context, "word100", "word100")
-    text = re.sub(r"<[^>]+>", "", marked_passage(ScoredQuestion(example, prediction, 1.0, 1.0))).strip("… ")
-    assert set(text.split()) <= set(context.split())
-    assert text.split()[0] != "word0"
-
-
-def test_each_question_stands_in_the_gallery_of_its_outcome(questions: list[ScoredQuestion]) -> None:
-    found = {gallery.title: [q.example.id for q in gallery.shown] for gallery in galleries(questions)}
-    assert found == {
-        "Answered exactly": ["1"],
-        "Partly right": ["2"],
-        "Missed": ["3"],
-        "Left unanswered, though there is an answer": ["5"],
-        "Answered, though there is no answer": ["4"],
-    }
-
-
-def test_galleries_take_the_same_questions_from_all_over_the_data(questions: list[ScoredQuestion]) -> None:
-    many = [replace(questions[0], example=replace(questions[0].example, id=str(n))) for n in range(100)]
-    (gallery,) = galleries(many, most=4)
-    assert [q.example.id for q in gallery.shown] == ["12", "37", "62", "87"]
-    assert gallery.count == 100
-
-
-def test_scores_are_told_by_question_word_and_answer_length(questions: list[ScoredQuestion]) -> None:
-    assert {(g.name, g.count, round(g.f1)) for g in by_question_word(questions)} == {
-        ("when", 1, 100), ("what", 1, 86), ("who", 1, 0), ("how many", 1, 0), ("why", 1, 0),
-    }  # fmt: skip
-    assert [(g.name, g.count) for g in by_answer_length(questions)] == [
-        ("1 word", 2), ("2 words", 1), ("3 to 5", 1), ("no answer", 1),
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("question", "word"),
-    [("By whom was it, and when?", "whom"), ("Somehow it is", "other"), ("它是谁写的？", "who"), ("为什么？", "why")],
-)
-def test_question_word_is_the_first_one(question: str, word: str) -> None:
-    assert question_word(question) == word
 
 
 def test_thinning_keeps_the_mean_and_smoothing_a_line() -> None:
@@ -249,23 +221,57 @@ def test_story_says_what_the_configuration_says() -> None:
     assert story.name == "bert_base on train-v1.1"
     assert story.setting["batch"] == "32 rows (8 rows a step x 2 steps accumulated x 2 workers)"
     assert story.setting["learning rate"] == "3e-05, warm-up 10%, then linear"
-    assert story.data["windows"] == "256 tokens at most, 128 shared by two windows"
+    assert story.data["length"] == "256 tokens at most"
     assert story.data["licence"] == "CC BY-SA 4.0"
     assert "max_length: 256" in story.config_yaml
+
+
+def test_windows_are_told_of_where_there_are_windows() -> None:
+    config = RunConfig(data=DataConfig(train_file="train.csv", max_length=256, stride=128))
+    told = tell(config, device="cpu", has_windows=True)
+    assert told.name == "minilm on train"
+    assert told.data["windows"] == "256 tokens at most, 128 shared by two windows"
+    assert "windows" not in tell(config, device="cpu").data
+
+
+def test_what_is_minimised_is_told_where_it_is_not_the_plain_loss() -> None:
+    assert "loss" not in tell(RunConfig(), device="cpu").setting
+    config = RunConfig(loss=LossConfig(label_smoothing=0.1), regularization=RegularizationConfig(fgm_epsilon=0.5))
+    assert tell(config, device="cpu").setting["loss"] == "label smoothing 0.1; FGM, epsilon 0.5"
+
+
+def test_an_evaluation_is_told_without_training() -> None:
+    config = RunConfig(data=DataConfig(train_file="train.csv", eval_file="dev.csv"))
+    story = tell_evaluation(config, device="cpu", scores={"accuracy": 90.0}, main_metric="f1")
+    assert story.name == "minilm on dev" and story.main_metric == "accuracy"
+    assert "training" not in story.data and not story.setting
+    page = report_html(story)
+    assert "90.00" in page and "<h2>Curves" not in page and "<h3>Training" not in page
 
 
 def test_documents_are_written_without_matplotlib_too(
     story: RunStory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert [path.name for path in write_documents(tmp_path, story)] == ["report.html"]
+    assert [path.name for path in write_documents(tmp_path, story)] == ["report.html", "findings.json"]
     assert "no loss.png: matplotlib is needed to draw loss.png" in caplog.text
 
 
 def test_documents_are_report_and_picture(story: RunStory, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     write_documents(tmp_path, story)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["loss.png", "report.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["findings.json", "loss.png", "report.html"]
+
+
+def test_findings_are_written_for_machines_too(story: RunStory, tmp_path: Path) -> None:
+    bad = TableFinding(title="x", columns=["a", "b"], rows=[["r", float("nan")]])
+    write_documents(tmp_path, replace(story, findings=[*FINDINGS, bad], metrics=()))
+    found = json.loads((tmp_path / "findings.json").read_text(encoding="utf-8"))
+    assert [each["kind"] for each in found] == ["table", "confusion", "gallery", "table"]
+    assert found[1]["counts"] == [[3, 1], [0, 9]]
+    assert found[2]["exhibits"][0]["passages"][0][1] == {"text": "Zoë", "mark": "gold", "label": "PER"}
+    assert found[3]["rows"] == [["r", None]]
+    assert not (tmp_path / "loss.png").exists()
 
 
 def test_card_tells_scores_origin_and_command(story: RunStory) -> None:
@@ -276,6 +282,7 @@ def test_card_tells_scores_origin_and_command(story: RunStory) -> None:
     assert f"```sh\nbert-ms train note='{EVIL}'\n```" in card
     assert "- seed: 42" in card and "- time: 51m00s" in card
     assert card.endswith("\n") and not card.startswith("---")
+    assert "| Kind | F1 |\n| --- | ---: |\n| \\<script\\>" in card
 
 
 def test_code_block_is_fenced_longer_than_what_it_holds(story: RunStory) -> None:

@@ -2,18 +2,16 @@
 
 from bert_ms.training.report.card import card_body
 from bert_ms.training.report.page import report_html, write_report
-from bert_ms.training.report.questions import ScoredQuestion, score_each
 from bert_ms.training.report.run import RunStory, machine_facts
-from bert_ms.training.report.telling import tell, write_documents
+from bert_ms.training.report.telling import tell, tell_evaluation, write_documents
 
 __all__ = [
     "RunStory",
-    "ScoredQuestion",
     "card_body",
     "machine_facts",
     "report_html",
-    "score_each",
     "tell",
+    "tell_evaluation",
     "write_documents",
     "write_report",
 ]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from bert_ms.tasks.findings import TableFinding
 from bert_ms.training.progress import duration
-from bert_ms.training.report.run import RunStory, score_name, score_text
+from bert_ms.training.report.elements import number_text
+from bert_ms.training.report.run import RunStory
+from bert_ms.training.report.scores import score_name, score_text
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")
 
@@ -25,6 +28,9 @@ def card_body(story: RunStory) -> str:
         parts += _facts(title, facts)
     if story.scores:
         parts += ["## Scores", _scores(story)]
+    for finding in story.findings:
+        if isinstance(finding, TableFinding) and finding.is_in_card:
+            parts += [f"## {_plain(finding.title)}", _table(finding)]
     setting = dict(story.setting)
     if story.seconds:
         setting["time"] = duration(sum(story.seconds.values()))
@@ -34,7 +40,7 @@ def card_body(story: RunStory) -> str:
     parts += _facts("Machine", story.machine)
     parts += [
         "## Limits",
-        "The scores hold for the data named above. Other texts, longer passages or another language can score much "
+        "The scores hold for the data named above. Other texts, longer ones or another language can score much "
         "lower; measure on your own data before relying on the model.",
     ]
     return "\n\n".join(parts) + "\n"
@@ -42,7 +48,7 @@ def card_body(story: RunStory) -> str:
 
 def _summary(story: RunStory) -> str:
     score = story.scores.get(story.main_metric)
-    text = f"A network for {_plain(story.task)}, fine-tuned with bert_ms on MindSpore."
+    text = f"A network for {_plain(story.task)}, trained with bert_ms on MindSpore."
     if score is not None:
         before = story.scores_before.get(story.main_metric)
         gain = f" (before: {score_text(story.main_metric, before)})" if before is not None else ""
@@ -63,6 +69,12 @@ def _scores(story: RunStory) -> str:
         before = f" {score_text(name, story.scores_before.get(name))} |" if has_before else ""
         lines.append(f"| {_plain(score_name(name))} |{before} {score_text(name, value)} |")
     return "\n".join(lines)
+
+
+def _table(finding: TableFinding) -> str:
+    lines = [list(finding.columns), ["---", *["---:"] * (len(finding.columns) - 1)]]
+    lines += [[_plain(number_text(cell)) for cell in row] for row in finding.rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _code(text: str, language: str) -> str:

@@ -1,28 +1,31 @@
-"""Line charts as inline SVG that take their colours from the page, light or dark."""
+"""Charts of lines, dots and bars as inline SVG that take their colours from the page, light or dark."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Literal
 
 from bert_ms.training.curves import Points
+from bert_ms.training.report.axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, grid
 
-_WIDTH, _HEIGHT = 460, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 12, 38
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart.
+    """Points of a chart that belong together.
 
     Attributes:
-        name: for the legend; empty for a line that needs none.
+        name: for the legend; empty for those that need none.
         points: (x, y), by rising x.
         colour: number of the page's palette, from 1.
         is_faint: thin and pale, as the ground of another line.
         has_dots: mark every point, with its value to be read on pointing at it.
+        style: drawn as a line; as dots alone; as bars from 0, with x in their middle.
+        width: of bars, in units of x.
+        labels: above the bars; empty for none.
     """
 
     name: str
@@ -30,87 +33,82 @@ class Line:
     colour: int = 1
     is_faint: bool = False
     has_dots: bool = False
+    style: Literal["line", "dots", "bars"] = "line"
+    width: float = 0.0
+    labels: Sequence[str] = ()
 
 
-def line_chart(lines: Sequence[Line], *, title: str, x_name: str, from_zero: bool = False) -> str:
+def line_chart(
+    lines: Sequence[Line],
+    *,
+    title: str,
+    x_name: str,
+    y_name: str = "",
+    note: str = "",
+    from_zero: bool = False,
+    x_range: Range | None = None,
+    y_range: Range | None = None,
+    has_diagonal: bool = False,
+) -> str:
     """A chart with its title, legend, axes and a sentence for screen readers, as HTML.
 
     Args:
         lines: at least one with a point, or a sentence says that there is nothing to show.
         title: what is shown.
         x_name: below the horizontal axis.
+        y_name: above the vertical axis.
+        note: a sentence below the title.
         from_zero: the vertical axis begins at 0.
+        x_range: first and last value of the horizontal axis; None takes what the points need.
+        y_range: the same for the vertical axis.
+        has_diagonal: draw the line on which x equals y.
     """
     lines = [line for line in lines if line.points]
+    below = f'<p class="quiet">{escape(note)}</p>' if note else ""
     if not lines:
         caption = f"<figcaption>{escape(title)}</figcaption>"
-        return f'<figure class="chart">{caption}<p class="quiet">Nothing was logged.</p></figure>'
-    xs = [x for line in lines for x, _ in line.points]
-    ys = [y for line in lines for _, y in line.points]
-    x_axis = _Axis.covering(min(xs), max(xs), _LEFT, _WIDTH - _RIGHT)
-    y_axis = _Axis.covering(min(0.0, *ys) if from_zero else min(ys), max(ys), _HEIGHT - _BOTTOM, _TOP)
-    body = [*_grid(x_axis, y_axis), *(_drawn(line, x_axis, y_axis) for line in lines)]
+        return f'<figure class="chart">{caption}{below}<p class="quiet">Nothing was logged.</p></figure>'
+    x_axis, y_axis = _axes(lines, x_range, y_range, from_zero=from_zero)
+    body = grid(x_axis, y_axis)
+    body += [_drawn(line, x_axis, y_axis) for line in lines if line.style == "bars"]
+    body += [_diagonal(x_axis, y_axis)] if has_diagonal else []
+    body += [_drawn(line, x_axis, y_axis) for line in lines if line.style != "bars"]
     legend = "".join(
         f'<span class="key c{line.colour}{" faint" if line.is_faint else ""}"><i></i>{escape(line.name)}</span>'
         for line in lines
         if line.name
     )
+    side = f'<text class="axis" x="2" y="{TOP - 3}">{escape(y_name)}</text>' if y_name else ""
     return (
-        f'<figure class="chart"><figcaption>{escape(title)}<span class="legend">{legend}</span></figcaption>'
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(_sentence(title, lines))}">'
-        f'{"".join(body)}<text class="axis" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 4}" text-anchor="middle">'
+        f'<figure class="chart"><figcaption>{escape(title)}<span class="legend">{legend}</span></figcaption>{below}'
+        f'<svg viewBox="0 {-8 if side else 0} {WIDTH} {HEIGHT + (8 if side else 0)}" role="img" '
+        f'aria-label="{escape(_sentence(title, lines))}">{"".join(body)}{side}'
+        f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">'
         f"{escape(x_name)}</text></svg></figure>"
     )
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """From values to pixels, with round numbers to mark."""
-
-    low: float
-    high: float
-    begin: float
-    end: float
-    ticks: tuple[float, ...]
-
-    @classmethod
-    def covering(cls, low: float, high: float, begin: float, end: float) -> _Axis:
-        if high <= low:
-            low, high = (low - 1, high + 1) if low else (0.0, 1.0)
-        step = _round_step((high - low) / 4)
-        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-        is_horizontal = begin < end
-        inside = [n * step for n in range(first, last + 1)]
-        if is_horizontal:  # ends with the data; the vertical axis ends with a round number
-            return cls(low, high, begin, end, tuple(t for t in inside if low <= t <= high))
-        return cls(first * step, last * step, begin, end, tuple(inside))
-
-    def at(self, value: float) -> float:
-        return round(self.begin + (value - self.low) / (self.high - self.low) * (self.end - self.begin), 1)
+def _axes(
+    lines: Sequence[Line], x_range: Range | None, y_range: Range | None, *, from_zero: bool
+) -> tuple[Axis, Axis]:
+    """Axes that hold every point, and every bar whole."""
+    if x_range is None:
+        lows = [x - line.width / 2 for line in lines for x, _ in line.points]
+        highs = [x + line.width / 2 for line in lines for x, _ in line.points]
+        x_range = (min(lows), max(highs))
+    if y_range is None:
+        ys = [y for line in lines for _, y in line.points]
+        from_zero = from_zero or any(line.style == "bars" for line in lines)
+        y_range = (min(0.0, *ys) if from_zero else min(ys), max(ys))
+    return Axis.covering(*x_range, LEFT, WIDTH - RIGHT), Axis.covering(*y_range, HEIGHT - BOTTOM, TOP)
 
 
-def _round_step(least: float) -> float:
-    """1, 2 or 5 times a power of ten, not below `least`."""
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
-
-
-def _grid(x_axis: _Axis, y_axis: _Axis) -> list[str]:
-    parts = []
-    for tick in y_axis.ticks:
-        y = y_axis.at(tick)
-        parts.append(f'<line class="rule" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{y + 4}" text-anchor="end">{_number(tick)}</text>')
-    for tick in x_axis.ticks:
-        x = x_axis.at(tick)
-        parts.append(
-            f'<text class="tick" x="{x}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{_number(tick)}</text>'
-        )
-    return parts
-
-
-def _drawn(line: Line, x_axis: _Axis, y_axis: _Axis) -> str:
+def _drawn(line: Line, x_axis: Axis, y_axis: Axis) -> str:
+    if line.style == "bars":
+        return _bars(line, x_axis, y_axis)
     places = [(x_axis.at(x), y_axis.at(y)) for x, y in line.points]
+    if line.style == "dots":
+        return "".join(f'<circle class="spot c{line.colour}" cx="{x:g}" cy="{y:g}" r="3"/>' for x, y in places)
     path = " ".join(f"{x:g},{y:g}" for x, y in places)
     drawn = f'<polyline class="line c{line.colour}{" faint" if line.is_faint else ""}" points="{path}"/>'
     if line.has_dots or len(places) == 1:
@@ -122,26 +120,43 @@ def _drawn(line: Line, x_axis: _Axis, y_axis: _Axis) -> str:
     return drawn
 
 
+def _bars(line: Line, x_axis: Axis, y_axis: Axis) -> str:
+    parts = []
+    ground = y_axis.at(max(0.0, y_axis.low))
+    for at, (x, y) in enumerate(line.points):
+        left, right, top = x_axis.at(x - line.width / 2), x_axis.at(x + line.width / 2), y_axis.at(y)
+        told = f"{line.labels[at]}: " if line.labels else ""
+        parts.append(
+            f'<rect class="column c{line.colour}" x="{left + 1:g}" y="{min(top, ground):g}" '
+            f'width="{max(right - left - 2, 1):g}" height="{abs(ground - top):g}">'
+            f"<title>{escape(told)}{y:.4g} at {x:.4g}</title></rect>"
+        )
+        if line.labels:
+            parts.append(
+                f'<text class="tick small" x="{(left + right) / 2:g}" y="{max(top - 4, TOP + 9):g}" '
+                f'text-anchor="middle">{escape(line.labels[at])}</text>'
+            )
+    return "".join(parts)
+
+
+def _diagonal(x_axis: Axis, y_axis: Axis) -> str:
+    low, high = max(x_axis.low, y_axis.low), min(x_axis.high, y_axis.high)
+    if high <= low:
+        return ""
+    ends = f'x1="{x_axis.at(low)}" y1="{y_axis.at(low)}" x2="{x_axis.at(high)}" y2="{y_axis.at(high)}"'
+    return f'<line class="diagonal" {ends}/>'
+
+
 def _sentence(title: str, lines: Sequence[Line]) -> str:
-    told = "; ".join(
-        f"{line.name or title} from {line.points[0][1]:.4g} to {line.points[-1][1]:.4g}"
-        for line in lines
-        if not line.is_faint
-    )
-    return f"{title}: {told}."
-
-
-def _number(value: float) -> str:
-    """Short, for a tick.
-
-    >>> _number(0.0), _number(2500.0), _number(25000.0), _number(1e-4), _number(0.30000000000000004)
-    ('0', '2500', '25k', '1e-4', '0.3')
-    """
-    if value == 0:
-        return "0"
-    if abs(value) >= 10_000:
-        return f"{value / 1000:g}k"
-    if abs(value) < 0.01:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        return f"{float(mantissa):g}e{int(exponent)}"
-    return f"{value:.6g}"
+    """What the chart shows, for those who do not see it."""
+    told = []
+    for line in lines:
+        name = line.name or title
+        if line.style == "dots":
+            told.append(f"{len(line.points):,} points")
+        elif line.style == "bars":
+            values = ", ".join(f"{y:.3g} at {x:.3g}" for x, y in line.points)
+            told.append(f"{name}: {values}")
+        elif not line.is_faint:
+            told.append(f"{name} from {line.points[0][1]:.4g} to {line.points[-1][1]:.4g}")
+    return f"{title}: {'; '.join(told)}."

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bert_ms.training.report.questions import ScoredQuestion
+from bert_ms.tasks.findings import Finding
 
 _PACKAGES = ("bert_ms", "mindspore", "numpy", "tokenizers")
 
@@ -24,21 +24,21 @@ class RunStory:
         task: of the tasks table.
         command: that started it, as one types it.
         model: facts about the network and where its weights come from: source, parameters, layers, licence, ...
-        data: facts about the data: files, questions, windows, licence, ...
-        setting: facts about the training: seed, batch size, learning rate, precision, device, workers, ...
+        data: facts about the data: files, rows, licence, ...
+        setting: facts about the training: seed, batch size, learning rate, precision, device, workers, ...; empty where
+            nothing was trained.
         machine: facts about the machine; see `machine_facts`.
         config_yaml: the resolved configuration.
         metrics: lines of metrics.jsonl.
         seconds: where the time went, by name: training, compiling, evaluating, saving, ...
-        main_metric: name of the score that counts, in percent.
+        main_metric: name of the score that counts.
         scores: of the best checkpoint; empty where nothing was evaluated.
         scores_before: of the weights as they came; empty where they were not scored.
-        questions: what was asked, predicted and scored (question answering).
-        language: of the questions, as `metrics.squad.evaluate` takes it.
+        findings: what the task has to show of its predictions.
     """
 
     name: str
-    task: str = "question-answering"
+    task: str = ""
     command: str = ""
     model: Mapping[str, object] = field(default_factory=dict)
     data: Mapping[str, object] = field(default_factory=dict)
@@ -47,11 +47,10 @@ class RunStory:
     config_yaml: str = ""
     metrics: Sequence[Mapping[str, Any]] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
-    main_metric: str = "f1"
+    main_metric: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
     scores_before: Mapping[str, float] = field(default_factory=dict)
-    questions: Sequence[ScoredQuestion] = ()
-    language: str = "en"
+    findings: Sequence[Finding] = ()
 
 
 def machine_facts() -> dict[str, str]:
@@ -68,38 +67,6 @@ def machine_facts() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return {name: value for name, value in facts.items() if value}
-
-
-def score_name(name: str) -> str:
-    """A score's name for people.
-
-    >>> score_name("exact_match"), score_name("f1"), score_name("HasAns_f1"), score_name("best_f1_thresh")
-    ('Exact match', 'F1', 'F1, answerable', 'Threshold of best F1')
-    """
-    words = {"exact_match": "exact match", "exact": "exact match", "f1": "F1", "total": "questions"}
-    for prefix, meaning in (("HasAns_", ", answerable"), ("NoAns_", ", unanswerable")):
-        if name.startswith(prefix):
-            rest = name.removeprefix(prefix)
-            return _capital(words.get(rest, rest.replace("_", " ")) + meaning)
-    if name.startswith("best_"):
-        rest = name.removeprefix("best_")
-        if rest.endswith("_thresh"):
-            return f"Threshold of best {words.get(rest.removesuffix('_thresh'), rest)}"
-        return f"Best {words.get(rest, rest)} by threshold"
-    return _capital(words.get(name, name.replace("_", " ")))
-
-
-def score_text(name: str, value: float | None) -> str:
-    """A score for people: counts whole, percentages with two decimals."""
-    if value is None:
-        return "–"
-    if isinstance(value, int) or name.endswith("total"):
-        return f"{value:,.0f}"
-    return f"{value:.2f}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _processor() -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 STYLE = """
 :root{color-scheme:light dark;--bg:#f6f7f9;--card:#fff;--ink:#171a21;--quiet:#5a6270;--line:#dfe3ea;--soft:#eef1f6;
---c1:#2455d6;--c2:#b4500b;--c3:#157347;--c4:#7a3ea8;--gold:#ffe08a;--gold-ink:#3d2c00;--pred:#cfe0ff;
+--c1:#2455d6;--c2:#b4500b;--c3:#157347;--c4:#7a3ea8;--c5:#0f7490;--c6:#a3264f;
+--shade:36 85 214;--fault:190 90 20;--strong:#fff;
+--gold:#ffe08a;--gold-ink:#3d2c00;--pred:#cfe0ff;
 --pred-ink:#0b2a6b;
---both:#bfeacb;--both-ink:#06381a;--up:#12683f;--down:#a3261b}
+--both:#bfeacb;--both-ink:#06381a;--wrong:#ffc9bf;--wrong-ink:#571008;--up:#12683f;--down:#a3261b}
 @media (prefers-color-scheme:dark){:root{--bg:#101319;--card:#181c24;--ink:#e9ecf2;--quiet:#a3adbd;--line:#2c3340;
---soft:#222834;--c1:#82aaff;--c2:#ffb070;--c3:#6fd79c;--c4:#cfa2f5;--gold:#5c4708;--gold-ink:#ffe9ad;--pred:#1d3a78;
---pred-ink:#dbe7ff;--both:#17502d;--both-ink:#d3f7df;--up:#7fdca8;--down:#ff9b8f}}
+--soft:#222834;--c1:#82aaff;--c2:#ffb070;--c3:#6fd79c;--c4:#cfa2f5;--c5:#6fd3e8;--c6:#ff9dbd;
+--shade:130 170 255;--fault:255 170 100;--strong:#0b1020;
+--gold:#5c4708;--gold-ink:#ffe9ad;--pred:#1d3a78;
+--pred-ink:#dbe7ff;--both:#17502d;--both-ink:#d3f7df;--wrong:#6d231a;--wrong-ink:#ffdcd6;--up:#7fdca8;--down:#ff9b8f}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,
 "Noto Sans",
@@ -17,7 +21,8 @@ body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.55 system-ui,-ap
 main{max-width:1060px;margin:0 auto;padding:28px 18px 56px}
 h1{font-size:1.55rem;line-height:1.25;margin:0 0 4px;overflow-wrap:anywhere}
 h2{font-size:1.12rem;margin:38px 0 12px}h3{font-size:.98rem;margin:22px 0 8px}
-p{margin:.4em 0}.quiet{color:var(--quiet)}
+p{margin:.4em 0}.quiet{color:var(--quiet)}.small{font-size:.84rem}.card>h3{margin:0 0 4px}
+.card>.quiet,.chart>.quiet{font-size:.88rem;margin:2px 0 8px}
 .eyebrow{color:var(--quiet);font-size:.84rem;letter-spacing:.02em;margin:0 0 6px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 18px}
 .grid{display:grid;gap:14px;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr))}
@@ -47,13 +52,16 @@ justify-content:space-between}
 .rule{stroke:var(--line);stroke-width:1}.tick,.axis{fill:var(--quiet);font-size:12.5px}
 .line{fill:none;stroke-width:2.2;stroke-linejoin:round}.line.faint{stroke-width:1;opacity:.38}
 .line.c1{stroke:var(--c1)}.line.c2{stroke:var(--c2)}.line.c3{stroke:var(--c3)}.line.c4{stroke:var(--c4)}
+.line.c5{stroke:var(--c5)}.line.c6{stroke:var(--c6)}
+.spot{opacity:.45}.spot.c1{fill:var(--c1)}.column{opacity:.82}.column.c1{fill:var(--c1)}.column.c2{fill:var(--c2)}
+.diagonal{stroke:var(--ink);stroke-width:1.4;stroke-dasharray:5 4;opacity:.75}.tick.small{font-size:11px}
 .dot{stroke:var(--card);stroke-width:1.5}.dot.c1{fill:var(--c1)}.dot.c2{fill:var(--c2)}.dot.c3{fill:var(--c3)}
 .dot.c4{fill:var(--c4)}
 .legend{font-weight:400;font-size:.84rem;color:var(--quiet);display:flex;flex-wrap:wrap;gap:2px 12px}
 .key.faint i{opacity:.38}.key i{display:inline-block;width:14px;height:3px;border-radius:2px;margin-right:5px;
 vertical-align:middle}
 .c1>i,.part.c1{background:var(--c1)}.c2>i,.part.c2{background:var(--c2)}.c3>i,.part.c3{background:var(--c3)}
-.c4>i,.part.c4{background:var(--c4)}
+.c4>i,.part.c4{background:var(--c4)}.c5>i{background:var(--c5)}.c6>i{background:var(--c6)}
 .times{display:flex;height:14px;border-radius:7px;overflow:hidden;background:var(--soft);margin:4px 0 8px;gap:2px}
 .question{margin-top:12px}.question .asked{font-weight:600}
 .passage{margin:8px 0 10px;padding-left:12px;border-left:3px solid var(--line);white-space:pre-line;
@@ -62,13 +70,33 @@ mark{border-radius:4px;padding:1px 0;color:inherit}
 mark.gold{background:var(--gold);color:var(--gold-ink);text-decoration:underline;text-underline-offset:3px}
 mark.predicted{background:var(--pred);color:var(--pred-ink);font-weight:600}
 mark.gold.predicted{background:var(--both);color:var(--both-ink)}
+mark.wrong{background:var(--wrong);color:var(--wrong-ink);text-decoration:underline wavy;text-underline-offset:3px}
+mark sub{font-size:.7em;font-weight:600;margin-left:4px;opacity:.85;text-decoration:none;display:inline-block;
+vertical-align:baseline}
+.confusion{width:auto;border-collapse:separate;border-spacing:2px;margin-top:6px}
+.confusion th,.confusion td{border:0;padding:6px 9px;text-align:center;min-width:44px}
+.confusion thead th{max-width:110px;overflow-wrap:anywhere;font-size:.86rem}
+.confusion thead th:first-child{font-weight:400;font-size:.8rem;text-align:left;min-width:84px}
+.confusion tbody th{text-align:left;max-width:160px;overflow-wrap:anywhere}
+.confusion td{border-radius:5px}.confusion .sum{color:var(--quiet);font-weight:400}
+.confusion .right{background:rgb(var(--shade)/calc(var(--p,0)*.92 + .04))}
+.confusion .wrong{background:rgb(var(--fault)/calc(var(--p,0)*.92 + .03))}
+.confusion .strong{color:var(--strong);font-weight:600}.confusion .none{color:var(--quiet);background:var(--soft)}
+.shares{list-style:none;margin:8px 0 4px;padding:0;display:grid;gap:6px}
+.share{display:grid;grid-template-columns:minmax(90px,1fr) 30% 58px;gap:4px 12px;align-items:center;font-size:.93rem}
+.share .name{overflow-wrap:anywhere}.share .much{text-align:right;font-variant-numeric:tabular-nums}
+.share .track{background:var(--soft);border-radius:5px}.share .track i{display:block;height:9px;border-radius:5px;
+background:var(--quiet);opacity:.55}
+.share .badge{margin:0 0 0 4px}.share.predicted .track i{background:var(--c2);opacity:1}
+.share.gold .track i{background:var(--c3);opacity:1}
 .badge{display:inline-block;border-radius:999px;background:var(--soft);padding:1px 9px;font-size:.8rem;
 margin-right:6px;
 font-variant-numeric:tabular-nums}
 footer{margin-top:44px;color:var(--quiet);font-size:.85rem}
 a{color:var(--c1)}:focus-visible{outline:3px solid var(--c1);outline-offset:2px}
 @media (max-width:560px){main{padding:20px 12px 40px}.card{padding:12px}th,td{padding:6px 5px}.tick,
-.axis{font-size:16px}
+.axis{font-size:16px}.tick.small{font-size:13px}.share{grid-template-columns:1fr 58px}.share .track{grid-row:2;
+grid-column:1/3}
 .tile .value{font-size:1.65rem}.groups td.bar,.groups th:last-child{display:none}
 dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:6px}}
 @media print{body{background:#fff}.card,.chart{break-inside:avoid}details>*{display:block}}

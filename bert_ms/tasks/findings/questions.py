@@ -1,13 +1,16 @@
-"""What a run answered and what it missed: scores by kind of question, and a few of them to look at."""
+"""What there is to show of questions: scores by kind of question, and a few answered and missed ones."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bert_ms.metrics import squad
 from bert_ms.records import QuestionExample, QuestionPrediction
+from bert_ms.tasks.findings.choosing import evenly
+from bert_ms.tasks.findings.kinds import Exhibit, Finding, GalleryFinding, TableFinding
+from bert_ms.tasks.findings.passages import marked_passage
 
 _KINDS = ("how many", "how much", "how long", "who", "whom", "whose", "what", "which", "when", "where", "why", "how")
 _CHINESE_KINDS = {
@@ -17,6 +20,8 @@ _CHINESE_KINDS = {
 }  # fmt: skip
 _WORD_OR_CHARACTER = re.compile(r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+")
 _LENGTHS = ((1, "1 word"), (2, "2 words"), (5, "3 to 5"), (10, "6 to 10"), (10**9, "more than 10"))
+_MOST_SHOWN, _MOST_OTHERS = 4, 3
+_MEANINGS = {"gold": "gold answer", "predicted": "predicted answer", "both": "predicted, and a gold answer"}
 
 
 @dataclass(frozen=True)
@@ -39,13 +44,26 @@ class Group:
     f1: float
 
 
-@dataclass(frozen=True)
-class Gallery:
-    """A few questions that went the same way."""
+def findings(
+    examples: Sequence[QuestionExample],
+    predictions: Sequence[QuestionPrediction],
+    *,
+    language: str = "en",
+    with_negatives: bool | None = None,
+) -> list[Finding]:
+    """Scores by question word and by length of the answer; questions answered, partly right and missed.
 
-    title: str
-    count: int
-    shown: tuple[ScoredQuestion, ...]
+    Args:
+        examples: with their gold answers.
+        predictions: one a question; questions without are left out.
+        language: of the answers, as `metrics.squad.evaluate` takes it.
+        with_negatives: questions may have no answer; None finds out.
+    """
+    questions = score_each(examples, predictions, language=language, with_negatives=with_negatives)
+    if not questions:
+        return []
+    groups = [("By question word", by_question_word(questions)), ("By gold answer", by_answer_length(questions))]
+    return [*(_group_table(title, some) for title, some in groups), *galleries(questions)]
 
 
 def score_each(
@@ -85,7 +103,7 @@ def question_word(question: str) -> str:
     return min(found)[2] if found else "other"
 
 
-def galleries(questions: Sequence[ScoredQuestion], *, most: int = 4) -> list[Gallery]:
+def galleries(questions: Sequence[ScoredQuestion], *, most: int = _MOST_SHOWN) -> list[GalleryFinding]:
     """Questions to look at: answered, partly right, missed, and for v2.0 the two ways of being wrong about "no answer".
 
     They are taken evenly from the whole data set, the same ones each time.
@@ -106,14 +124,44 @@ def galleries(questions: Sequence[ScoredQuestion], *, most: int = 4) -> list[Gal
     for title, belongs in kinds:
         members = [question for question in questions if belongs(question)]
         if members:
-            found.append(Gallery(title, len(members), tuple(_evenly(members, most))))
+            exhibits = [_exhibit(question) for question in evenly(members, most)]
+            found.append(
+                GalleryFinding(
+                    title=title,
+                    section="Questions to look at",
+                    exhibits=exhibits,
+                    count=len(members),
+                    meanings=_MEANINGS,
+                )
+            )
     return found
 
 
-def _evenly(items: Sequence[ScoredQuestion], count: int) -> Iterable[ScoredQuestion]:
-    if len(items) <= count:
-        return items
-    return [items[(2 * index + 1) * len(items) // (2 * count)] for index in range(count)]
+def _exhibit(question: ScoredQuestion) -> Exhibit:
+    example, prediction = question.example, question.prediction
+    gold = " / ".join(dict.fromkeys(answer.text for answer in example.answers)) or "no answer"
+    share = next((c.probability for c in prediction.candidates if c.text == prediction.text), None)
+    facts = [("Predicted", prediction.text or "no answer"), ("Gold", gold)]
+    others = [c for c in prediction.candidates if c.text != prediction.text][:_MOST_OTHERS]
+    if others:
+        facts.append(("Next best", "; ".join(f"{c.text or 'no answer'} ({c.probability:.0%})" for c in others)))
+    return Exhibit(
+        origin=example.title.replace("_", " "),
+        heading=example.question.strip(),
+        passages=[marked_passage(example, prediction)],
+        facts=facts,
+        badges=[f"F1 {100 * question.f1:.0f}"] + ([f"probability {share:.0%}"] if share is not None else []),
+    )
+
+
+def _group_table(title: str, groups: Sequence[Group]) -> TableFinding:
+    return TableFinding(
+        title=title,
+        section="By kind of question",
+        columns=["Kind", "Questions", "Exact", "F1"],
+        rows=[[group.name, group.count, group.exact, group.f1] for group in groups],
+        bar="F1",
+    )
 
 
 def _groups(questions: Sequence[ScoredQuestion], key: Callable[[ScoredQuestion], str]) -> list[Group]:
