@@ -17,7 +17,8 @@ class ModelConfig(Section):
     """Where the weights come from, and what of their configuration this run changes.
 
     Attributes:
-        source: a directory, a file, or a catalogue name; `minilm` is the embedded default.
+        source: a directory, a file, or a catalogue name; `minilm` is the embedded default. `scratch` draws new weights
+            by the seed, for a network of `config` with the vocabulary `vocab`.
         config: a config file, for weights that come without one.
         token_head: what labels tokens: each by itself ("softmax"), with a CRF over the labels, or with a BiLSTM before.
         problem_type: what the labels of texts are; "auto" finds out from the data.

@@ -130,7 +130,7 @@ def _entry(
     root = Path(directory) if directory is not None else default_directory()
     content = json.dumps([FORMAT, storage, key], sort_keys=True)
     target = root / f"features-{hashlib.sha256(content.encode()).hexdigest()[:24]}"
-    with _locked(target):
+    with locked(target):
         if target.is_dir():
             damage = _damage(target)
             if damage is None:
@@ -140,15 +140,15 @@ def _entry(
         features = build()
         is_large = _bytes(features) > LARGE_BYTES
         chosen = ("mindrecord" if is_large else "arrays") if storage == "auto" else storage
-        with _explained(root):
+        with explained(root):
             _write(target, features, chosen)
         return features, chosen
 
 
 @contextmanager
-def _locked(target: Path) -> Iterator[None]:
+def locked(target: Path) -> Iterator[None]:
     """Hold an entry for this process, saying so while waiting; the lock goes when the process does."""
-    with _explained(target.parent):
+    with explained(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(f"{target}.lock")
         while not lock.is_locked:
@@ -163,7 +163,8 @@ def _locked(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(root: Path) -> Iterator[None]:
+def explained(root: Path) -> Iterator[None]:
+    """Say what to do when the disk refuses to keep something in `root`."""
     try:
         yield
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bert_ms import checkpoint, tasks
 from bert_ms.config import BertConfig, ModelConfig, RunConfig
+from bert_ms.data.pretraining import text
 from bert_ms.errors import ConfigError
 from bert_ms.hub import catalogue
 from bert_ms.tasks.work import Purpose, Work
@@ -23,6 +24,7 @@ _HEADS = ("classifier.*", "crf.*", "lstm.*")
 _SHAPING = ("num_labels", "has_crf", "has_lstm")
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 SAMPLE = "sample"
+SCRATCH = "scratch"  # the source of a network that no weights are there for
 _VERBS: dict[Purpose, str] = {"train": "train on", "evaluate": "score", "predict": "answer"}
 _SAMPLE_FILES = {"train_file": "squad_train.json", "eval_file": "squad_dev.json", "predict_file": "squad_dev.json"}
 
@@ -34,6 +36,8 @@ def load_tokenizer(config: ModelConfig) -> Tokenizer:
         CheckpointError: the source is unknown.
         TokenizerError: it has no vocabulary, and `model.vocab` names none.
     """
+    if config.source == SCRATCH:
+        return _new_tokenizer(config)
     source = catalogue.resolve(config.source)
     return Tokenizer.from_pretrained(source, vocab=config.vocab, do_lower_case=config.do_lower_case)
 
@@ -43,11 +47,13 @@ class OpenedModel:
     """A run's model before its weights are read: what is wrong with it shows without MindSpore.
 
     Attributes:
-        checkpoint: the weights, with the configuration of their network as the run changes it.
+        config: of the network, as the run changes it.
+        checkpoint: the weights, with the same configuration; None where they are to be drawn.
         tokenizer: of the network.
     """
 
-    checkpoint: checkpoint.Checkpoint
+    config: BertConfig
+    checkpoint: checkpoint.Checkpoint | None
     tokenizer: Tokenizer
 
 
@@ -59,30 +65,54 @@ def open_model(config: RunConfig) -> OpenedModel:
         TokenizerError: there is no vocabulary, or it is another model's.
         ConfigError: a configuration cannot be used, or windows are longer than the network can take.
     """
-    model = config.model
-    opened = checkpoint.open_checkpoint(catalogue.resolve(model.source), config=model.config)
+    model, opened = config.model, None
+    if model.source != SCRATCH:
+        opened = checkpoint.open_checkpoint(catalogue.resolve(model.source), config=model.config)
     dropouts = {name: getattr(model, name) for name in _DROPOUTS if getattr(model, name) is not None}
-    opened = dataclasses.replace(opened, config=dataclasses.replace(opened.config, **dropouts))
+    known = dataclasses.replace(_new_config(model) if opened is None else opened.config, **dropouts)
+    opened = None if opened is None else dataclasses.replace(opened, config=known)
     tokenizer = load_tokenizer(model)
-    tokenizer.check_against(opened.config.vocab_size)
-    longest = opened.config.max_sequence_length
+    tokenizer.check_against(known.vocab_size)
+    longest = known.max_sequence_length
     if longest is not None and config.data.max_length > longest:
         raise ConfigError(
             f"data.max_length is {config.data.max_length}, but {model.source} takes at most {longest} tokens "
             f"(max_position_embeddings): set data.max_length={longest} or lower."
         )
     needed = tasks.get(config.task).segments
-    if opened.config.type_vocab_size < needed:
+    if known.type_vocab_size < needed:
         raise ConfigError(
-            f"{model.source} tells {opened.config.type_vocab_size} kind of token apart (type_vocab_size), and task "
+            f"{model.source} tells {known.type_vocab_size} kind of token apart (type_vocab_size), and task "
             f"'{config.task}' needs {needed}, for the two texts of a pair: choose another model."
         )
-    return OpenedModel(opened, tokenizer)
+    return OpenedModel(known, opened, tokenizer)
+
+
+def _new_tokenizer(model: ModelConfig) -> Tokenizer:
+    """The tokenizer of a vocabulary that no weights come with."""
+    if model.vocab is None:
+        raise ConfigError(
+            f"model.source is {SCRATCH}, and model.vocab is not given: name a vocabulary file, one word piece a line."
+        )
+    file = Path(model.vocab).expanduser()
+    if not file.is_file():
+        raise ConfigError(f"model.vocab is {model.vocab}: there is no such file.")
+    return Tokenizer.from_pretrained(file, vocab=file, do_lower_case=model.do_lower_case)
+
+
+def _new_config(model: ModelConfig) -> BertConfig:
+    """The configuration of a network that is made anew."""
+    if model.config is None:
+        raise ConfigError(
+            f"model.source is {SCRATCH}, and model.config is not given: name a configuration file with the sizes of "
+            f"the network, as Hugging Face's config.json has them."
+        )
+    return BertConfig.from_file(Path(model.config).expanduser())
 
 
 def load_work(config: RunConfig, opened: OpenedModel) -> Work:
     """The work of the run's task, for this model."""
-    work: Work = tasks.get(config.task).load("work")(config, opened.tokenizer, opened.checkpoint.config)
+    work: Work = tasks.get(config.task).load("work")(config, opened.tokenizer, opened.config)
     return work
 
 
@@ -99,14 +129,17 @@ def load_network(config: RunConfig, opened: OpenedModel, work: Work) -> nn.Cell:
         CheckpointError: the weights cannot be read or do not fit.
         ConfigError: a configuration cannot be used.
     """
-    from bert_ms.hub.load import from_checkpoint
+    from bert_ms.hub.load import from_checkpoint, from_config
 
-    model, fields = config.model, dict(work.network_fields())
+    task, model, fields = tasks.get(config.task), config.model, dict(work.network_fields())
     weights = opened.checkpoint
+    if weights is None:
+        settled = dataclasses.replace(opened.config, **fields)
+        return from_config(settled, task.network or task.name, dtype=config.precision.dtype)
     is_new = _is_new_head(weights.config, fields)
     return from_checkpoint(
         dataclasses.replace(weights, config=dataclasses.replace(weights.config, **fields)),
-        config.task,
+        task.network or task.name,
         dtype=config.precision.dtype,
         allow_missing=model.allow_missing,
         allow_unused=model.allow_unused,
@@ -126,12 +159,18 @@ def _is_new_head(known: BertConfig, fields: Mapping[str, Any]) -> bool:
 def data_file(config: RunConfig, key: str) -> Path | None:
     """The file that `data.<key>` names, `sample` being the one that ships with the package; None where none is named.
 
+    For a task that takes many files it may also be a folder, or a pattern.
+
     Raises:
         ConfigError: there is no such file, or it is a directory, a device or a pipe.
+        DataError: the task reads folders and patterns of files, and this one stands for no file.
     """
     given = getattr(config.data, key)
     if given is None:
         return None
+    if tasks.get(config.task).takes_many_files:
+        text.files_of(Path(given).expanduser())
+        return Path(given).expanduser()
     path = Path(__file__).parent.parent / SAMPLE / _SAMPLE_FILES[key] if given == SAMPLE else Path(given).expanduser()
     if path.is_file():
         return path

@@ -46,6 +46,7 @@ class Task:
             "labels", the same for every row, or "choices", each row's own; None where it is neither.
     """
 
+        takes_many_files: its files may be folders or patterns.
     name: str
     summary: str
     network: str | None = None
@@ -64,6 +65,7 @@ class Task:
 
     @property
     def evaluation_inputs(self) -> tuple[str, ...]:
+    takes_many_files: bool = False
         """Columns that evaluation gives to the network or the scorer, in order."""
         return (*INPUT_NAMES, *self.labels) if self.scorer is not None else INPUT_NAMES
 
@@ -88,6 +90,10 @@ class Task:
 _ROWS = (
     Task(
         name="encoder",
+# Of a row's words, what the scorers of language models add up.
+_MASKED_SUMS = ("masked_loss_sum", "masked_correct", "masked_count")
+_NEXT_WORD_SUMS = ("next_word_loss_sum", "next_word_correct", "next_word_count")
+
         summary="hidden states of every token, with the pooled first one",
         outputs=("last_hidden_state", "pooled_output"),
         row_outputs=("pooled_output",),
@@ -149,8 +155,8 @@ _ROWS = (
         name="pretraining",
         summary="masked words, and whether the second text follows the first, from raw text",
         head="bert_ms.model.heads.language_model:Pretraining",
-        outputs=("prediction_logits", "seq_relationship_logits"),
-        row_outputs=("seq_relationship_logits",),
+        outputs=(*_MASKED_SUMS, "next_sentence_loss", "next_sentence_correct"),
+        row_outputs=(*_MASKED_SUMS, "next_sentence_loss", "next_sentence_correct"),
         labels=(MASKED_POSITIONS, LABELS, NEXT_SENTENCE_LABEL),
         segments=2,
     ),
@@ -158,16 +164,30 @@ _ROWS = (
         name="masked-lm",
         summary="masked words, from raw text",
         head="bert_ms.model.heads.language_model:MaskedLM",
-        outputs=("logits",),
+        outputs=_NEXT_WORD_SUMS,
+        row_outputs=_NEXT_WORD_SUMS,
+        objective="bert_ms.model.heads.masked_positions:MaskedPositionsLoss",
+        scorer="bert_ms.model.heads.masked_positions:MaskedPositionsScorer",
+        work="bert_ms.tasks.pretraining:PretrainingWork",
+        metric="loss",
+        metrics=("loss", "perplexity", "masked_lm_accuracy", "next_sentence_accuracy"),
         labels=(MASKED_POSITIONS, LABELS),
+        takes_many_files=True,
         unused=("*pooler.*",),
     ),
     Task(
         name="causal-lm",
         summary="the next word, from raw text",
         head="bert_ms.model.heads.language_model:CausalLM",
-        outputs=("logits",),
+        outputs=_MASKED_SUMS,
+        row_outputs=_MASKED_SUMS,
+        objective="bert_ms.model.heads.masked_positions:MaskedPositionsLoss",
+        scorer="bert_ms.model.heads.masked_positions:MaskedPositionsScorer",
+        work="bert_ms.tasks.masked_lm:MaskedLMWork",
+        metric="loss",
+        metrics=("loss", "perplexity", "masked_lm_accuracy"),
         labels=(LABELS,),
+        takes_many_files=True,
         unused=("*pooler.*",),
     ),
 )
@@ -175,7 +195,12 @@ TASKS: dict[str, Task] = {row.name: row for row in _ROWS}
 
 
 def get(name: str) -> Task:
+        scorer="bert_ms.model.heads.next_word:NextWordScorer",
+        work="bert_ms.tasks.causal_lm:CausalLMWork",
+        metric="loss",
+        metrics=("loss", "perplexity", "next_word_accuracy"),
     """The task called `name`.
+        takes_many_files=True,
 
     Raises:
         ConfigError: there is none; the nearest name is said.
