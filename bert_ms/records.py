@@ -21,6 +21,9 @@ MASKED_POSITIONS = "masked_positions"
 NEXT_SENTENCE_LABEL = "next_sentence_label"
 IGNORE_INDEX = -100
 
+# In the meta of features of sentences: words without a token, by their numbers through all sentences.
+SILENT_WORDS = "silent_words"
+
 GROUP = "group"
 
 
@@ -88,7 +91,8 @@ class Features:
         labels: int32 or float32 arrays by column name, each [rows] (one label a row) or [T] (one a token).
         example_index: int32 [rows], which example a row (a window, say) was made from.
         offsets: int32 [T, 2], code points of the original text; (0, 0) where `in_context` is 0. None when not kept.
-        in_context: int8 [T], 1 for tokens that an answer may start or end at. None when not kept.
+        in_context: int8 [T], 1 for tokens that an answer may start or end at; in sentences of words, for the token
+            that each word is judged by. None when not kept.
         meta: small facts needed to read them again (arguments, counts, fingerprints), JSON values only; `group` among
             them.
     """

@@ -29,9 +29,11 @@ class DataConfig(Section):
         label_separator: between several labels in one cell; set, a text may have any number of labels.
         labels: the labels in the order of the network's outputs; empty takes the trained network's own, or, for
             training, those of the training file in sorted order.
-        tagging: how tags mark entities; "auto" finds out.
+        tagging: how tags mark entities; "auto" finds out, and reads sequences that make no sense as seqeval does; tags
+            must keep to a scheme that is named.
         max_length: longest window in tokens, special tokens included.
-        stride: of windows over a long context, in tokens; see `windows`.
+        stride: of windows over a long context, in tokens; see `windows`. Over a long sentence of words windows overlap
+            by so much, at most by half.
         windows: "overlap" reads stride as Hugging Face does (tokens shared by two windows), "step" as google-research
             does (tokens between two window starts).
         max_query_length: a longer question is cut to this many tokens; None does not cut.

@@ -72,6 +72,7 @@ class Dataset:
         metrics: its scores; the first decides which checkpoint is best.
         submission: None where no leaderboard takes predictions in a file of its own.
         has_bad_rows: its published files have a few rows with columns missing, which everyone leaves out.
+        has_positions: of words in columns: each is a character with a digit after it, its place in a segmented word.
     """
 
     name: str
@@ -85,9 +86,11 @@ class Dataset:
     metrics: tuple[str, ...]
     submission: Submission | None = None
     has_bad_rows: bool = False
+    has_positions: bool = False
 
 
 _SEQUENCE = "sequence-classification"
+_TOKENS = "token-classification"
 _TWO = ("0", "1")
 _ENTAILMENT = ("entailment", "not_entailment")
 _INFERENCE = ("entailment", "neutral", "contradiction")
@@ -243,6 +246,14 @@ _ROWS = (
         ),
         metrics=("accuracy",),
     ),
+    # named entities: the word stands in the first column, its tag in the last
+    Dataset(name="wnut17", title="WNUT-17", task=_TOKENS, format="conll", metrics=("f1",)),
+    Dataset(name="bc5cdr", title="BC5CDR", task=_TOKENS, format="conll", metrics=("f1",)),
+    Dataset(name="ncbi", title="NCBI Disease", task=_TOKENS, format="conll", metrics=("f1",)),
+    Dataset(name="conll2003", title="CoNLL-2003", task=_TOKENS, format="conll", metrics=("f1",)),
+    Dataset(name="resume", title="Resume NER", task=_TOKENS, format="conll", metrics=("f1",)),
+    Dataset(name="weibo", title="Weibo NER", task=_TOKENS, format="conll", metrics=("f1",), has_positions=True),
+    Dataset(name="cluener", title="CLUENER 2020", task=_TOKENS, format="cluener", metrics=("f1",)),
 )
 DATASETS: dict[str, Dataset] = {row.name: row for row in _ROWS}
 

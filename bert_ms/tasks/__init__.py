@@ -42,11 +42,13 @@ class Task:
         metrics: all scores that may decide, some of them on certain data only.
         segments: kinds of tokens that an input tells apart: 2 for pairs of texts.
         unused: patterns of parameters that the head leaves unused and training therefore leaves alone.
+        decoding_weights: parameters that decoding needs where the network has them, by the end of their names; they
+            are given to it beside the outputs.
         classes: what the loss tells apart by cross entropy, which the section `loss` of a configuration can reshape:
             "labels", the same for every row, or "choices", each row's own; None where it is neither.
+        takes_many_files: its files may be folders or patterns.
     """
 
-        takes_many_files: its files may be folders or patterns.
     name: str
     summary: str
     network: str | None = None
@@ -61,11 +63,12 @@ class Task:
     metrics: tuple[str, ...] = ()
     segments: int = 1
     unused: tuple[str, ...] = ()
+    decoding_weights: tuple[str, ...] = ()
     classes: Literal["labels", "choices"] | None = None
+    takes_many_files: bool = False
 
     @property
     def evaluation_inputs(self) -> tuple[str, ...]:
-    takes_many_files: bool = False
         """Columns that evaluation gives to the network or the scorer, in order."""
         return (*INPUT_NAMES, *self.labels) if self.scorer is not None else INPUT_NAMES
 
@@ -87,13 +90,13 @@ class Task:
         return getattr(importlib.import_module(module), attribute)
 
 
-_ROWS = (
-    Task(
-        name="encoder",
 # Of a row's words, what the scorers of language models add up.
 _MASKED_SUMS = ("masked_loss_sum", "masked_correct", "masked_count")
 _NEXT_WORD_SUMS = ("next_word_loss_sum", "next_word_correct", "next_word_count")
 
+_ROWS = (
+    Task(
+        name="encoder",
         summary="hidden states of every token, with the pooled first one",
         outputs=("last_hidden_state", "pooled_output"),
         row_outputs=("pooled_output",),
@@ -138,6 +141,10 @@ _NEXT_WORD_SUMS = ("next_word_loss_sum", "next_word_correct", "next_word_count")
         head="bert_ms.model.heads.token_classification:TokenClassification",
         outputs=("logits",),
         labels=(LABELS,),
+        decoding_weights=("crf.transitions",),
+        work="bert_ms.tasks.token_classification:TokenClassificationWork",
+        metric="f1",
+        metrics=("f1", "precision", "recall", "macro_f1", "weighted_f1", "strict_f1", "accuracy"),
         unused=("*pooler.*",),
         classes="labels",
     ),
@@ -158,49 +165,49 @@ _NEXT_WORD_SUMS = ("next_word_loss_sum", "next_word_correct", "next_word_count")
         outputs=(*_MASKED_SUMS, "next_sentence_loss", "next_sentence_correct"),
         row_outputs=(*_MASKED_SUMS, "next_sentence_loss", "next_sentence_correct"),
         labels=(MASKED_POSITIONS, LABELS, NEXT_SENTENCE_LABEL),
-        segments=2,
-    ),
-    Task(
-        name="masked-lm",
-        summary="masked words, from raw text",
-        head="bert_ms.model.heads.language_model:MaskedLM",
-        outputs=_NEXT_WORD_SUMS,
-        row_outputs=_NEXT_WORD_SUMS,
         objective="bert_ms.model.heads.masked_positions:MaskedPositionsLoss",
         scorer="bert_ms.model.heads.masked_positions:MaskedPositionsScorer",
         work="bert_ms.tasks.pretraining:PretrainingWork",
         metric="loss",
         metrics=("loss", "perplexity", "masked_lm_accuracy", "next_sentence_accuracy"),
-        labels=(MASKED_POSITIONS, LABELS),
+        segments=2,
         takes_many_files=True,
-        unused=("*pooler.*",),
     ),
     Task(
-        name="causal-lm",
-        summary="the next word, from raw text",
-        head="bert_ms.model.heads.language_model:CausalLM",
+        name="masked-lm",
+        summary="masked words, from raw text",
+        head="bert_ms.model.heads.language_model:MaskedLM",
         outputs=_MASKED_SUMS,
         row_outputs=_MASKED_SUMS,
+        labels=(MASKED_POSITIONS, LABELS),
         objective="bert_ms.model.heads.masked_positions:MaskedPositionsLoss",
         scorer="bert_ms.model.heads.masked_positions:MaskedPositionsScorer",
         work="bert_ms.tasks.masked_lm:MaskedLMWork",
         metric="loss",
         metrics=("loss", "perplexity", "masked_lm_accuracy"),
-        labels=(LABELS,),
-        takes_many_files=True,
         unused=("*pooler.*",),
+        takes_many_files=True,
+    ),
+    Task(
+        name="causal-lm",
+        summary="the next word, from raw text",
+        head="bert_ms.model.heads.language_model:CausalLM",
+        outputs=_NEXT_WORD_SUMS,
+        row_outputs=_NEXT_WORD_SUMS,
+        labels=(LABELS,),
+        scorer="bert_ms.model.heads.next_word:NextWordScorer",
+        work="bert_ms.tasks.causal_lm:CausalLMWork",
+        metric="loss",
+        metrics=("loss", "perplexity", "next_word_accuracy"),
+        unused=("*pooler.*",),
+        takes_many_files=True,
     ),
 )
 TASKS: dict[str, Task] = {row.name: row for row in _ROWS}
 
 
 def get(name: str) -> Task:
-        scorer="bert_ms.model.heads.next_word:NextWordScorer",
-        work="bert_ms.tasks.causal_lm:CausalLMWork",
-        metric="loss",
-        metrics=("loss", "perplexity", "next_word_accuracy"),
     """The task called `name`.
-        takes_many_files=True,
 
     Raises:
         ConfigError: there is none; the nearest name is said.

@@ -43,7 +43,8 @@ def outputs_of(
 
     Returns:
         By output, float32: [T, ...] for outputs that are one a token, row after row as `row_splits` has them;
-        [rows, ...] for those that are one a row. The same on every worker.
+        [rows, ...] for those that are one a row. With them the task's `decoding_weights`, as they are. The same on
+        every worker.
     """
     distributed = distributed or Distributed()
     parts: dict[str, list[np.ndarray]] = {name: [] for name in task.outputs}
@@ -65,7 +66,18 @@ def outputs_of(
     found = {name: np.concatenate(values) for name, values in parts.items() if values}
     order = np.concatenate(seen) if seen else np.zeros(0, np.int32)
     everyone = distributed.gather_all({ROW: order, **found})
-    return {name: _in_order(everyone, name, row_splits, is_per_row=name in task.row_outputs) for name in found}
+    whole = {name: _in_order(everyone, name, row_splits, is_per_row=name in task.row_outputs) for name in found}
+    return whole | decoding_weights(network, task)
+
+
+def decoding_weights(network: nn.Cell, task: Task) -> dict[str, np.ndarray]:
+    """The parameters of a network that decoding needs, float32, by the names that the task gives them."""
+    return {
+        name: parameter.astype(ms.float32).asnumpy()
+        for name in task.decoding_weights
+        for parameter in network.get_parameters()
+        if f".{parameter.name}".endswith(f".{name}")
+    }
 
 
 def _in_order(
