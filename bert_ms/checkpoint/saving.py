@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 # Small files that make text of ids and back; copied beside the weights as they are.
 TOKENIZER_FILES = (
     "vocab.txt",
+    "vocab.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -218,8 +219,9 @@ def _add_tokenizer(
         tokenizer.save(scratch)
     elif companions is not None and Path(companions).resolve() != directory.resolve():
         for name in TOKENIZER_FILES:
-            if (Path(companions) / name).is_file():
-                shutil.copyfile(Path(companions) / name, scratch / name)
+            found = [file for place in (name, f"assets/{name}") if (file := Path(companions) / place).is_file()]
+            if found:
+                shutil.copyfile(found[0], scratch / name)
     for name in TOKENIZER_FILES:
         new, old = scratch / name, directory / name
         if not may_replace and new.is_file() and old.is_file():

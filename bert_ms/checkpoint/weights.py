@@ -123,7 +123,10 @@ def entry_in_file(path: Path, *, dtype: str, shape: tuple[int, ...], parts: tupl
     """
 
     def read() -> np.ndarray:
-        array = np.empty(shape, STORED_TYPES[dtype])
+        try:
+            array = np.empty(shape, STORED_TYPES[dtype])
+        except ValueError:  # no bytes, but sizes that numpy does not count to
+            raise CheckpointError(f"{path}: no tensor can have the shape {list(shape)}.") from None
         target = memoryview(array.reshape(-1).view(np.uint8).data) if array.size else memoryview(b"")
         done = 0
         with path.open("rb") as file:

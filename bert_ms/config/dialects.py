@@ -48,6 +48,15 @@ _ZOO_IGNORED = {
 _ZOO_SIGNS = ("seq_length", "use_relative_positions", "compute_type", "hidden_probs_dropout_prob")
 _HUGGING_FACE_SIGNS = ("model_type", "architectures", "transformers_version", "layer_norm_eps", "bert_ms_version")
 
+# GluonNLP's hyperparameters of a BERTEncoder, with what Hugging Face calls them; its hidden_size is the inner one.
+_GLUON_SIGNS = ("units", "num_layers", "num_heads")
+_GLUON_KEYS = {
+    "num_layers": "num_hidden_layers", "units": "hidden_size", "hidden_size": "intermediate_size",
+    "max_length": "max_position_embeddings", "num_heads": "num_attention_heads", "activation": "hidden_act",
+    "token_type_vocab_size": "type_vocab_size", "dropout": "hidden_dropout_prob",
+}  # fmt: skip
+_GLUON_IGNORED = {"attention_cell", "scaled", "use_residual", "embed_size", "embed_dropout", "word_embed"}
+
 _ZOO_LAYER_NORM_EPS = 1e-7  # nn.LayerNorm's default, which the zoo never overrides
 _ZOO_MAX_RELATIVE_POSITION = 16  # fixed in the zoo's attention
 
@@ -73,7 +82,7 @@ def translate(values: Mapping[str, Any], *, known: Iterable[str]) -> tuple[dict[
     Returns:
         Values by our field names, and the problems found.
     """
-    values = _zoo_section(values)
+    values = _gluon_in_hugging_face_keys(_zoo_section(values))
     known = set(known)
     dialect = recognise(values)
     ignored = {"zoo": _ZOO_IGNORED | _HUGGING_FACE_IGNORED}.get(dialect, _HUGGING_FACE_IGNORED)
@@ -101,6 +110,15 @@ def _zoo_section(values: Mapping[str, Any]) -> Mapping[str, Any]:
         return values
     wanted = f"{values.get('bert_network', 'bert')}_net_cfg"
     return sections.get(wanted) or next(iter(sections.values()))
+
+
+def _gluon_in_hugging_face_keys(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not all(key in values for key in _GLUON_SIGNS):
+        return values
+    translated = {_GLUON_KEYS.get(key, key): value for key, value in values.items() if key not in _GLUON_IGNORED}
+    if "dropout" in values:
+        translated["attention_probs_dropout_prob"] = values["dropout"]
+    return {"model_type": "bert", "pad_token_id": None, **translated}
 
 
 def _from_zoo(values: Mapping[str, Any], fields: dict[str, Any]) -> None:

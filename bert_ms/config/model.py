@@ -139,7 +139,8 @@ class BertConfig:
         """The config that a mapping in any peer's dialect describes.
 
         Args:
-            values: keys of Hugging Face BERT or Nezha, google-research BERT or NEZHA, the MindSpore model zoo, or ours.
+            values: keys of Hugging Face BERT or Nezha, google-research BERT or NEZHA, the MindSpore model zoo,
+                GluonNLP, or ours.
             source: named in errors.
 
         Raises:

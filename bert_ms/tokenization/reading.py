@@ -9,6 +9,7 @@ from typing import Any
 
 from bert_ms.errors import TokenizerError
 from bert_ms.tokenization import options as option_files
+from bert_ms.tokenization import places
 from bert_ms.tokenization.options import TokenizerOptions
 from bert_ms.tokenization.vocabulary import looks_cased, read_vocabulary
 
@@ -22,6 +23,8 @@ def read_directory(
     path: Path, *, vocab: Path | None = None, do_lower_case: bool | None = None
 ) -> tuple[tuple[str, ...], TokenizerOptions]:
     """Word pieces and options from `vocab.txt` or `tokenizer.json`, with `tokenizer_config.json` where there is one.
+
+    The vocabulary may also be among a SavedModel's assets, or GluonNLP's JSON.
 
     What `tokenizer_config.json` says goes before `tokenizer.json`, as in Hugging Face. Where neither tells the casing,
     it is taken from `do_lower_case` of the network's config, from the vocabulary (one with upper case is cased) and
@@ -55,12 +58,16 @@ def read_directory(
 
 
 def _vocabulary(path: Path, vocab: Path | None) -> tuple[tuple[str, ...], dict[str, Any]]:
-    text_file, json_file = vocab or path / "vocab.txt", path / "tokenizer.json"
-    words = read_vocabulary(text_file) if vocab or text_file.is_file() else None
+    if vocab and vocab.suffix in places.JSON_SUFFIXES:
+        return places.read_gluon(vocab)
+    text_file, json_file = vocab or places.text_file(path), path / "tokenizer.json"
+    words = read_vocabulary(text_file) if text_file else None
     if not json_file.is_file() or vocab:
-        if words is None:
-            raise TokenizerError(f"{path} has neither vocab.txt nor tokenizer.json: put the model's vocabulary there.")
-        return words, {}
+        if words is not None:
+            return words, {}
+        if (gluon_file := places.gluon_file(path)) is not None:
+            return places.read_gluon(gluon_file)
+        raise TokenizerError(f"{path} has neither vocab.txt nor tokenizer.json: put the model's vocabulary there.")
     json_words, stated = option_files.from_tokenizer_json(option_files.read_json(json_file), source=str(json_file))
     if words is not None and words != json_words[: len(words)]:
         pairs = zip(words, (*json_words, *[None] * len(words)), strict=False)

@@ -92,7 +92,7 @@ class Tokenizer:
                 raise TokenizerError(f"{source} does not exist: name a directory with vocab.txt or tokenizer.json.")
             path = Path(_resolve(str(source)))
         if path.is_file():
-            if vocab is None and path.suffix == ".txt":
+            if vocab is None and path.suffix in (".txt", ".vocab"):
                 vocab = path
             path = path.parent
         file = Path(vocab) if vocab is not None else None

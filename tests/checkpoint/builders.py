@@ -188,3 +188,33 @@ def write_tensorflow(directory: Path, arrays: Mapping[str, np.ndarray]) -> Path:
         tensors[name] = bundle_entry(array.shape, array.nbytes, offset=len(data))
         data += array.tobytes()
     return write_bundle(directory, tensors, data)
+
+
+def mxnet_array(
+    shape: Iterable[int],
+    content: bytes,
+    *,
+    flag: int = 0,
+    magic: int = 0xF993FAC9,
+    kind: int = 0,
+    rank: int | None = None,
+) -> bytes:
+    """One array of an MXNet .params file, of the second version unless `magic` says another."""
+    shape = tuple(shape)
+    rank = len(shape) if rank is None else rank
+    head = magic.to_bytes(4, "little")
+    if magic in (0xF993FAC9, 0xF993FACA):
+        head += kind.to_bytes(4, "little", signed=True)
+    if magic >= 0xF993FAC8:
+        head += rank.to_bytes(4, "little") + b"".join(n.to_bytes(8, "little", signed=True) for n in shape)
+    else:
+        head += b"".join(n.to_bytes(4, "little") for n in shape)
+    return head + (1).to_bytes(4, "little") + bytes(4) + flag.to_bytes(4, "little", signed=True) + content
+
+
+def mxnet_bytes(*arrays: bytes, names: Iterable[str], count: int | None = None) -> bytes:
+    """An MXNet .params file; `count` lies about how many arrays there are."""
+    names = list(names)
+    out = (0x112).to_bytes(8, "little") + bytes(8) + (len(arrays) if count is None else count).to_bytes(8, "little")
+    out += b"".join(arrays) + len(names).to_bytes(8, "little")
+    return out + b"".join(len(name.encode()).to_bytes(8, "little") + name.encode() for name in names)

@@ -45,7 +45,7 @@ class Fixture:
     @property
     def has_hidden_states(self) -> bool:
         """Whether all hidden states are among the outputs, from the embeddings on."""
-        return not self.name.startswith("tf2_")
+        return not self.name.startswith(("tf2_", "gluonnlp_"))
 
     @property
     def source(self) -> Path:
@@ -114,6 +114,16 @@ def _expert_words(out: tuple[np.ndarray, ...], inputs: Arrays) -> dict[str, np.n
     return {"mlm_logits": out[0][np.arange(len(out[0]))[:, None], inputs["masked_lm_positions"]]}
 
 
+def _gluon_pretraining(out: tuple[np.ndarray, ...], inputs: Arrays) -> dict[str, np.ndarray]:
+    """GluonNLP gives logits of the masked positions alone."""
+    words = out[0][np.arange(len(out[0]))[:, None], inputs["masked_positions"]]
+    return {"mlm_logits": words, "nsp_logits": out[1]}
+
+
+def _gluon_spans(out: tuple[np.ndarray, ...], _: Arrays) -> dict[str, np.ndarray]:
+    return {"logits": np.stack(out, axis=-1)}
+
+
 def _zoo_classes(out: tuple[np.ndarray, ...], _: Arrays) -> dict[str, np.ndarray]:
     """The zoo's departure: log-softmax, but for one of its metrics."""
     return {"log_probs": log_softmax(out[0], -1), "raw_logits": out[0]}
@@ -136,6 +146,13 @@ def _zoo_masked(inputs: Arrays) -> tuple[np.ndarray, ...]:
     row, at = np.nonzero(inputs["masked_lm_weights"])
     labels[row, inputs["masked_lm_positions"][row, at]] = inputs["masked_lm_ids"][row, at]
     return labels, inputs["next_sentence_labels"].reshape(-1)
+
+
+def _gluon_masked(inputs: Arrays) -> tuple[np.ndarray, ...]:
+    """GluonNLP's masked words, all of which count."""
+    labels = np.full(inputs["input_ids"].shape, -100)
+    np.put_along_axis(labels, inputs["masked_positions"], inputs["masked_lm_ids"], axis=1)
+    return labels, inputs["next_sentence_labels"]
 
 
 _SPAN = named("start_positions", "end_positions")
@@ -212,4 +229,19 @@ TENSORFLOW = (
     Fixture("tf2_savedmodel_expert", outputs=_zoo_encoder, dropped=6),
     Fixture("tf2_savedmodel_expert", MLM, "saved_model", outputs=_expert_words, dropped=3),
 )
-FIXTURES = (*HUGGING_FACE, *MODEL_ZOO, *TENSORFLOW)
+GLUON = (
+    Fixture("gluonnlp_bert", file="bert.params", outputs=_zoo_encoder, dropped=8),
+    Fixture(
+        "gluonnlp_bert", PRETRAINING, "bert.params", outputs=_gluon_pretraining, labels=_gluon_masked, dropped=1
+    ),
+    Fixture(
+        "gluonnlp_bert", PRETRAINING, "bert_dedup.params", outputs=_gluon_pretraining, labels=_gluon_masked
+    ),
+    Fixture(
+        "gluonnlp_bert", PRETRAINING, "bert_legacy_collect_params.params", outputs=_gluon_pretraining,
+        labels=_gluon_masked,
+    ),
+    Fixture("gluonnlp_classifier", SEQUENCE, outputs=_logits, labels=_ONE),
+    Fixture("gluonnlp_qa", QA, outputs=_gluon_spans, labels=_SPAN),
+)  # fmt: skip
+FIXTURES = (*HUGGING_FACE, *MODEL_ZOO, *TENSORFLOW, *GLUON)

@@ -120,7 +120,6 @@ OTHERS: dict[str, tuple[Callable[[], bytes], str]] = {
     "zip bomb": (_zip_bomb, r"is a compressed archive \('archive/data\.pkl' is \d+ bytes that unpack to 67108864\)"),
     "another zip": (_other_zip, r"is a zip archive that PyTorch did not write .* Nothing in it was opened or run"),
     "HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(99), r"is an HDF5 file"),
-    "MXNet": (lambda: (0x112).to_bytes(8, "little") + bytes(99), r"is an MXNet \.params file"),
     "gzip": (lambda: b"\x1f\x8b\x08" + bytes(99), r"is a gzip archive"),
     "git-lfs": (lambda: b"version https://git-lfs.github.com/spec/v1\n", r"is a git-lfs pointer, not the file itself"),
     "web page": (lambda: b"\n<!DOCTYPE html><html>", r"is a web page, probably an error page"),

@@ -136,6 +136,13 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
         weights[last]
 
 
+def test_an_empty_tensor_of_impossible_sizes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w"
+    path.write_bytes(safetensors_bytes({"x": tensor([0, 2**61], 0, 0)}))
+    with pytest.raises(CheckpointError, match=r"no tensor can have the shape \[0, 2305843009213693952\]"):
+        checkpoint.read(path)["x"]
+
+
 def test_an_unknown_tensor_name_suggests_the_nearest(tmp_path: Path) -> None:
     weights = checkpoint.read(write_safetensors(tmp_path / "w", {"pooler.dense.bias": np.zeros(1, np.float32)}))
     with pytest.raises(KeyError, match=r"did you mean 'pooler\.dense\.bias'"):

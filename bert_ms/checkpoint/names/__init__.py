@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bert_ms.checkpoint.names import hugging_face, model_zoo, tensorflow
+from bert_ms.checkpoint.names import gluon, hugging_face, model_zoo, tensorflow
 from bert_ms.checkpoint.names.rules import (
     ENCODER_PARTS,
     ENCODER_PREFIX,
@@ -40,9 +40,11 @@ HUGGING_FACE_NEZHA = hugging_face.NEZHA
 MODEL_ZOO = model_zoo.MODEL_ZOO
 GOOGLE = tensorflow.GOOGLE
 KERAS = tensorflow.KERAS
+GLUON = gluon.ATTRIBUTES
+GLUON_BLOCKS = gluon.BLOCKS
 
 # Tried on every file; on a draw the earlier one is taken.
-TABLES = (OURS, HUGGING_FACE, MODEL_ZOO, GOOGLE, KERAS)
+TABLES = (OURS, HUGGING_FACE, MODEL_ZOO, GOOGLE, KERAS, GLUON, GLUON_BLOCKS)
 
 
 def translate(names: Iterable[str], *, file: str) -> Translation:
@@ -79,6 +81,8 @@ def _is_word_table(table: NameTable, name: str) -> bool:
 __all__ = [
     "ENCODER_PARTS",
     "ENCODER_PREFIX",
+    "GLUON",
+    "GLUON_BLOCKS",
     "GOOGLE",
     "HUGGING_FACE",
     "HUGGING_FACE_NEZHA",

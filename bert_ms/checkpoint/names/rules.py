@@ -2,8 +2,8 @@
 
 A rule is a pair of templates such as `encoder.layers.{i}.attention.layer_norm.{norm}` and
 `encoder.layer.{i}.attention.output.LayerNorm.{norm}`. `{i}` stands for a number; every other field stands for one of
-the words that the table gives for it, each with the peer's spellings of it (the first is the one written); a field that
-only the peer's side has stands for any of them, and its first word's is written. Our names in
+the words that the table gives for it, each with the peer's spellings of it (the first is the one written); a field
+that only the peer's side has stands for any of them, and the first (of numbers, 0) is written. Our names in
 rules are those of the bare encoder and of the heads; a network with a head keeps its encoder under `bert.`, which
 `without_encoder` takes off.
 """
@@ -157,7 +157,7 @@ class NameTable:
         for pattern, rule in self._writing:
             match = pattern.fullmatch(name)
             if match:
-                words = {key: next(iter(of.values()))[0] for key, of in self.words.items()}
+                words = {key: self._any_word(key) for key in _FIELD.findall(rule.theirs)}
                 words |= {key: self._their_word(key, value) for key, value in match.groupdict().items()}
                 return rule, rule.theirs.format(**words)
         raise CheckpointError(f"{self.name} files have no place for '{name}': write another format.")
@@ -168,6 +168,9 @@ class NameTable:
 
     def _their_word(self, key: str, value: str) -> str:
         return self.words[key][value][0] if key in self.words else value
+
+    def _any_word(self, key: str) -> str:
+        return next(iter(self.words[key].values()))[0] if key in self.words else "0"
 
     @cached_property
     def _wrapping(self) -> re.Pattern[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bert_ms.checkpoint.readers import foreign, mindspore, safetensors, sstable, tensorflow, torch
+from bert_ms.checkpoint.readers import foreign, mindspore, mxnet, safetensors, sstable, tensorflow, torch
 from bert_ms.checkpoint.weights import Weights
 from bert_ms.errors import CheckpointError
 
@@ -34,6 +34,7 @@ class Format:
 FORMATS: tuple[Format, ...] = (
     Format("safetensors", safetensors.recognises, safetensors.read),
     Format("MindSpore .ckpt", mindspore.recognises, mindspore.read),
+    Format("MXNet .params", mxnet.recognises, mxnet.read),
     Format("PyTorch", torch.recognises_zip, torch.read_zip),
     Format("PyTorch", torch.recognises_legacy, torch.read_legacy),
     Format("TensorFlow checkpoint", tensorflow.recognises, tensorflow.read, ending=sstable.MAGIC),

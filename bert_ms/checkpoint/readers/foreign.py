@@ -24,11 +24,6 @@ _SIGNATURES: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
         "an HDF5 file (Keras or TensorFlow .h5)",
         "Convert it with transformers: `TFAutoModel` to `save_pretrained(OUT, safe_serialization=True)`",
     ),
-    (
-        lambda head: head.startswith(b"\x12\x01\x00\x00\x00\x00\x00\x00"),
-        "an MXNet .params file (GluonNLP)",
-        "Convert it to safetensors first",
-    ),
     (lambda head: head.startswith(b"\x1f\x8b"), "a gzip archive", "Unpack it and name the checkpoint inside"),
     (
         lambda head: head.startswith(b"version https://git-lfs"),
