@@ -1,0 +1,161 @@
+"""Every task with a handful of data, for the tests that take each of them through a whole run.
+
+A task adds a row to CASES: what writes its files, how the configuration names them, and what a run must leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bert_ms.config import (
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    OptimizerConfig,
+    RunConfig,
+    TrainingConfig,
+)
+
+LENGTH = 32
+EXAMPLES, UNLABELLED = 12, 7
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a case's data was written: 12 examples to train and evaluate on, 7 without labels to predict."""
+
+    train: Path
+    predict: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One task with its data.
+
+    Attributes:
+        name: of the case.
+        task: its name.
+        write: writes files into a folder.
+        data: of the data section: how the files are read.
+        model: of the model section.
+        evaluation: of the evaluation section.
+        sections: further sections of the configuration, by name.
+        metric: the score that is to decide where the configuration names none.
+        predictions: files that predicting leaves.
+        is_resumed: it is also stopped and resumed.
+        is_shared: it is also trained by two workers.
+    """
+
+    name: str
+    task: str
+    write: Callable[[Path], Files]
+    data: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    sections: Mapping[str, Any] = field(default_factory=dict)
+    metric: str
+    predictions: tuple[str, ...] = ("predictions.tsv", "predictions.jsonl")
+    is_resumed: bool = False
+    is_shared: bool = False
+
+    def config(self, source: Path, folder: Path, *, name: str = "run", **training: Any) -> RunConfig:
+        """A run of four steps of four rows, evaluated at the end, in `folder/name`; its data is written if need be.
+
+        Args:
+            source: the network's folder.
+            folder: for data and runs.
+            name: of the run.
+            training: changes of the training section.
+        """
+        data = folder / "data"
+        if not data.exists():
+            data.mkdir(parents=True)
+            self.write(data)
+        files = self.files(folder)
+        return RunConfig(
+            task=self.task,
+            output_dir=str(folder / name),
+            model=ModelConfig(**{"source": str(source), **self.model}),
+            data=DataConfig(
+                **{"train_file": str(files.train), "eval_file": str(files.train), "max_length": LENGTH,
+                   "buckets": (LENGTH,), "workers": 1, "cache_dir": str(folder / "cache"), **self.data}
+            ),
+            optimizer=OptimizerConfig(learning_rate=1e-3),
+            training=TrainingConfig(
+                **{"max_steps": 4, "eval_every": 4, "batch_size": 4, "log_every": 1, "tensorboard": False,
+                   "evaluate_before": False, **training}
+            ),
+            evaluation=EvaluationConfig(**{"batch_size": 4, **self.evaluation}),
+            **self.sections,
+        )  # fmt: skip
+
+    def files(self, folder: Path) -> Files:
+        """Where `config` wrote the data."""
+        (train,) = (folder / "data").glob("train.*")
+        (predict,) = (folder / "data").glob("predict.*")
+        return Files(train, predict)
+
+
+GOOD = ("the king had a great army and many towns", "it was a very good year for the city", "they were happy to see it")
+BAD = ("the war was long and the town was lost", "no one was there to help them", "it was the end of the state")
+
+
+def text(number: int) -> str:
+    """A sentence; even numbers are of one kind, odd ones of another."""
+    return f"{(GOOD, BAD)[number % 2][number // 2 % 3]} in 19{number:02d}"
+
+
+def _sentences(folder: Path) -> Files:
+    rows = "".join(f"{text(n)}\t{('good', 'bad')[n % 2]}\n" for n in range(EXAMPLES))
+    (folder / "train.tsv").write_text("review\tkind\n" + rows, encoding="utf-8")
+    rows = "".join(f"{text(n)}\n" for n in range(UNLABELLED))
+    (folder / "predict.tsv").write_text("review\n" + rows, encoding="utf-8")
+    return Files(folder / "train.tsv", folder / "predict.tsv")
+
+
+def _similar_pairs(folder: Path) -> Files:
+    """As STS-B comes."""
+    rows = "".join(f"{n}\t{text(n)}\t{text(n * 5)}\t{n % 5 * 1.1:.3f}\n" for n in range(EXAMPLES))
+    (folder / "train.tsv").write_text("index\tsentence1\tsentence2\tscore\n" + rows, encoding="utf-8")
+    rows = "".join(f"{n}\t{text(n)}\t{text(n + 1)}\n" for n in range(UNLABELLED))
+    (folder / "predict.tsv").write_text("index\tsentence1\tsentence2\n" + rows, encoding="utf-8")
+    return Files(folder / "train.tsv", folder / "predict.tsv")
+
+
+def _many_labels(folder: Path) -> Files:
+    rows = "".join(f'"{text(n)}, it is said",{("old;war", "old", "", "new")[n % 4]}\n' for n in range(EXAMPLES))
+    (folder / "train.csv").write_text("text,subjects\n" + rows, encoding="utf-8")
+    lines = "".join(f'{{"text": "{text(n)}"}}\n' for n in range(UNLABELLED))
+    (folder / "predict.jsonl").write_text(lines, encoding="utf-8")
+    return Files(folder / "train.csv", folder / "predict.jsonl")
+
+
+CASES = (
+    Case(
+        name="one label",
+        task="sequence-classification",
+        write=_sentences,
+        data={"text_column": "review", "label_column": "kind"},
+        metric="accuracy",
+        is_resumed=True,
+        is_shared=True,
+    ),
+    Case(
+        name="a number, of a known data set",
+        task="sequence-classification",
+        write=_similar_pairs,
+        data={"dataset": "stsb"},
+        metric="pearson",
+        predictions=("predictions.tsv", "predictions.jsonl", "STS-B.tsv"),
+    ),
+    Case(
+        name="any number of labels",
+        task="sequence-classification",
+        write=_many_labels,
+        data={"text_column": "text", "label_column": "subjects", "label_separator": ";"},
+        metric="micro_f1",
+    ),
+)

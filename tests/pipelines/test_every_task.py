@@ -1,0 +1,123 @@
+"""Each task from its files to predictions, with a network of one layer: trained, scored, asked, interrupted, shared."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from bert_ms.config import RunConfig
+from bert_ms.config.loading import dump
+from bert_ms.pipelines import runs
+from bert_ms.training.launch import launch
+from tests import tiny
+from tests.pipelines.task_cases import CASES, UNLABELLED, Case
+
+# Trains by each of the configurations given, in turn.
+WORKER = """
+import logging, sys
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+from bert_ms.config.loading import resolve_config
+from bert_ms.pipelines import runs
+
+for path in sys.argv[1:]:
+    result = runs.train(resolve_config(path))
+    assert result.status == "finished", result
+"""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model's folder."""
+    from bert_ms import compat
+
+    compat.use_device("cpu")
+    return tiny.model(
+        tmp_path_factory.mktemp("model") / "tiny", num_hidden_layers=1, hidden_size=16, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=128,
+    )  # fmt: skip
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    """Of the newest checkpoint."""
+    newest = max((folder / "checkpoints").glob("step-*"), key=lambda path: tuple(map(int, path.name[5:].split("."))))
+    found = load_file(newest / "model.safetensors")
+    assert found
+    return found
+
+
+def of_folder(config: RunConfig, **data: object) -> RunConfig:
+    """The same run with the weights that it left; changes of its data."""
+    model = dataclasses.replace(config.model, source=config.output_dir)
+    return dataclasses.replace(config, model=model, data=dataclasses.replace(config.data, **data))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_is_trained_scores_the_same_again_and_predicts(case: Case, source, tmp_path, graph_mode):
+    config = case.config(source, tmp_path)
+    result = runs.train(config)
+    assert (result.status, result.steps, result.metric) == ("finished", 4, case.metric)
+    assert np.isfinite(list(result.scores.values())).all() and case.metric in result.scores
+    assert runs.evaluate(of_folder(config)).scores == result.scores
+    asked = of_folder(config, train_file=None, eval_file=None, predict_file=str(case.files(tmp_path).predict))
+    answered = runs.predict(asked)
+    assert {path.name for path in answered.folder.iterdir()} >= set(case.predictions)
+    if "predictions.jsonl" in case.predictions:
+        lines = (answered.folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+        assert len(lines) == UNLABELLED and all("prediction" in json.loads(line) for line in lines)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.is_resumed], ids=lambda case: case.name)
+def test_a_run_that_was_stopped_ends_with_the_same_weights(case: Case, source, tmp_path, graph_mode):
+    whole = case.config(source, tmp_path, name="whole")
+    assert runs.train(whole).status == "finished"
+    parts = case.config(source, tmp_path, name="parts")
+    stopping = runs.Hook(lambda report: os.kill(os.getpid(), signal.SIGTERM), every=2)
+    stopped = runs.train(parts, hooks=[stopping])
+    assert (stopped.status, stopped.steps) == ("interrupted", 2)
+    assert runs.train(parts).status == "finished"
+    first, second = (weights(Path(config.output_dir)) for config in (whole, parts))
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+@pytest.mark.workers
+@pytest.mark.slow
+def test_two_workers_train_as_one_with_the_double_batch(source, tmp_path, graph_mode):
+    shared = [case for case in CASES if case.is_shared]
+    files, pairs = [], []
+    for number, case in enumerate(shared):
+        folder = tmp_path / str(number)
+        alone, together = (
+            without_dropout(case.config(source, folder, name=name, batch_size=batch))
+            for name, batch in (("alone", 4), ("together", 2))
+        )
+        files.append(folder / "together.yaml")
+        dump(together, files[-1])
+        pairs.append((case, alone, together))
+    (tmp_path / "work.py").write_text(WORKER, encoding="utf-8")
+    terminal = io.StringIO()
+    command = [sys.executable, str(tmp_path / "work.py"), *map(str, files)]
+    assert launch(command, workers=2, device="cpu", log_dir=tmp_path / "logs", terminal=terminal) == 0, terminal.getvalue()
+    for case, alone, together in pairs:
+        runs.train(alone)
+        first, second = (weights(Path(config.output_dir)) for config in (alone, together))
+        for name in first:
+            np.testing.assert_allclose(second[name], first[name], atol=2e-5, err_msg=f"{case.name}: {name}")
+        left = [json.loads((Path(c.output_dir) / "result.json").read_text())["scores"] for c in (alone, together)]
+        assert left[0].keys() == left[1].keys()
+
+
+def without_dropout(config: RunConfig) -> RunConfig:
+    """Whose masks differ from worker to worker."""
+    model = dataclasses.replace(config.model, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    return dataclasses.replace(config, model=model)
