@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,20 @@ from bert_ms.records import TagsPrediction, TokenExample
 
 COLUMNS = "predictions.conll"
 LINES = "predictions.jsonl"
+SCORES = "entities.json"
 _DECIMALS = 6
 _BREAKS = re.compile("[\t\r\n]")
 
 
 def write_predictions(
-    directory: str | Path, examples: Sequence[TokenExample], predictions: Sequence[TagsPrediction], *, joiner: str = " "
+    directory: str | Path,
+    examples: Sequence[TokenExample],
+    predictions: Sequence[TagsPrediction],
+    *,
+    joiner: str = " ",
+    scores: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write predictions.conll and predictions.jsonl, both or none.
+    """Write predictions.conll, predictions.jsonl and, with scores, entities.json; all of them or none.
 
     The first has a word, its gold tag where it is known, and the predicted tag between tabs, which conlleval.pl reads
     (`-d '\\t'`); the second for each sentence its text, its entities with type, text, characters from `start` to `end`
@@ -33,6 +39,7 @@ def write_predictions(
         examples: the sentences.
         predictions: of each.
         joiner: what stands between two words in the text.
+        scores: JSON values.
 
     Raises:
         DataError: the directory cannot be written to.
@@ -40,7 +47,10 @@ def write_predictions(
     pairs = list(zip(examples, predictions, strict=True))
     columns = "".join(_columns(*pair) for pair in pairs)
     lines = "".join(json.dumps(_line(*pair, joiner), ensure_ascii=False) + "\n" for pair in pairs)
-    return write_files(directory, {COLUMNS: columns, LINES: lines}, error=DataError)
+    contents = {COLUMNS: columns, LINES: lines}
+    if scores is not None:
+        contents[SCORES] = json.dumps(scores, indent=2, ensure_ascii=False) + "\n"
+    return write_files(directory, contents, error=DataError)
 
 
 def _columns(example: TokenExample, prediction: TagsPrediction) -> str:

@@ -1,9 +1,17 @@
-"""Precision, recall and F1 of whole entities, as seqeval counts them."""
+"""Precision, recall and F1 of whole entities, as seqeval counts them.
+
+What would divide by nothing is 0. CLUENER's own script and the model zoo's look up texts or count tokens, and give
+other, higher numbers.
+
+Source: seqeval 1.2, averages "micro", "macro" and "weighted" in its default mode, which is that of conlleval.pl, and in
+its mode "strict" with the scheme IOB2; agreement is tested.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bert_ms.errors import DataError
@@ -31,40 +39,48 @@ class EntityScores:
 
 
 def evaluate(gold: Tags, predicted: Tags) -> dict[str, float]:
-    """All scores of tagged sentences, in percent.
+    """The scores of tagged sentences that are looked at first, in percent.
 
     Args:
         gold: a sequence of tags for each sentence.
         predicted: the same, as long.
 
     Returns:
-        `f1`, `precision`, `recall` over all entities together (micro); `macro_*`, the mean over types; `weighted_*`,
-        that weighted by gold entities; `strict_*`, of entities that begin with B- alone (micro); `accuracy` of tags;
-        `entities`, how many gold ones there are. What would divide by nothing is 0.
+        `f1`, `precision`, `recall` over all entities together (micro); `macro_f1` and `weighted_f1` over types;
+        `strict_f1`, where only what begins with B- is an entity; `accuracy` of tags; `entities`, how many gold ones
+        there are. `report` has the others.
 
     Raises:
         DataError: a sentence has other lengths.
-
-    Source: seqeval 1.2, average "micro", "macro", "weighted" in the default mode, which is that of conlleval.pl, and
-    "micro" in mode "strict" with the scheme IOB2. CLUENER's own script and the model zoo's, which count tokens or look
-    texts up, give other, higher numbers.
     """
-    types = by_type(gold, predicted)
-    total = together(types.values())
-    strict = together(by_type(gold, predicted, strict=True).values())
-    macro, weighted = _mean(types, lambda _: 1), _mean(types, lambda scores: scores.support)
-    scores = {"f1": total.f1, "precision": total.precision, "recall": total.recall}
-    for name, (precision, recall, f1) in (("macro", macro), ("weighted", weighted)):
-        scores |= {f"{name}_f1": f1, f"{name}_precision": precision, f"{name}_recall": recall}
-    scores |= {"strict_f1": strict.f1, "strict_precision": strict.precision, "strict_recall": strict.recall}
-    return {**scores, "accuracy": accuracy(gold, predicted), "entities": total.support}
+    means = averages(by_type(gold, predicted))
+    strict = averages(by_type(gold, predicted, strict=True))
+    micro = means["micro"]
+    scores = {"f1": micro.f1, "precision": micro.precision, "recall": micro.recall}
+    scores |= {"macro_f1": means["macro"].f1, "weighted_f1": means["weighted"].f1, "strict_f1": strict["micro"].f1}
+    return {**scores, "accuracy": accuracy(gold, predicted), "entities": micro.support}
+
+
+def report(gold: Tags, predicted: Tags) -> dict[str, dict[str, dict[str, float]]]:
+    """All scores, as JSON values: by mode ("default", "strict"), then by type or average ("micro average", ...)."""
+    found = {}
+    for mode in ("default", "strict"):
+        types = by_type(gold, predicted, strict=mode == "strict")
+        means = {f"{name} average": scores for name, scores in averages(types).items()}
+        found[mode] = {name: dataclasses.asdict(scores) for name, scores in {**types, **means}.items()}
+    return found
 
 
 def by_type(gold: Tags, predicted: Tags, *, strict: bool = False) -> dict[str, EntityScores]:
-    """Scores of each type of entity, by type in order; arguments as those of `evaluate`.
+    """Scores of each type of entity, by type in order.
 
     Args:
+        gold: a sequence of tags for each sentence.
+        predicted: the same, as long.
         strict: only what begins with B- is an entity.
+
+    Raises:
+        DataError: a sentence has other lengths.
     """
     _check(gold, predicted)
     read = strict_entities if strict else entities
@@ -78,10 +94,19 @@ def by_type(gold: Tags, predicted: Tags, *, strict: bool = False) -> dict[str, E
     return {type_: _scores(*(counts[name][type_] for name in counts)) for type_ in types}
 
 
-def together(parts: Iterable[EntityScores]) -> EntityScores:
-    """Scores of several types as if they were one."""
-    counted = list(parts)
-    return _scores(*(sum(getattr(part, name) for part in counted) for name in ("support", "predicted", "right")))
+def averages(types: Mapping[str, EntityScores]) -> dict[str, EntityScores]:
+    """Scores over types: "micro", all entities together; "macro", the mean; "weighted", that by gold entities."""
+    counts = [sum(getattr(scores, name) for scores in types.values()) for name in ("support", "predicted", "right")]
+    micro = _scores(*counts)
+    found = {"micro": micro}
+    for name, weights in (("macro", [1] * len(types)), ("weighted", [scores.support for scores in types.values()])):
+        means = [
+            sum(weight * getattr(scores, part) for weight, scores in zip(weights, types.values(), strict=True))
+            / (sum(weights) or 1)
+            for part in ("precision", "recall", "f1")
+        ]
+        found[name] = dataclasses.replace(micro, precision=means[0], recall=means[1], f1=means[2])
+    return found
 
 
 def accuracy(gold: Tags, predicted: Tags) -> float:
@@ -97,16 +122,6 @@ def _scores(support: int, predicted: int, right: int) -> EntityScores:
     recall = 100 * right / support if support else 0.0
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     return EntityScores(precision, recall, f1, support, predicted, right)
-
-
-def _mean(types: dict[str, EntityScores], weight: Callable[[EntityScores], int]) -> tuple[float, float, float]:
-    total = sum(map(weight, types.values()))
-    if not total:
-        return 0.0, 0.0, 0.0
-    columns = [(scores.precision, scores.recall, scores.f1) for scores in types.values()]
-    weights = [weight(scores) for scores in types.values()]
-    means = [sum(w * v for w, v in zip(weights, column, strict=True)) / total for column in zip(*columns, strict=True)]
-    return means[0], means[1], means[2]
 
 
 def _check(gold: Tags, predicted: Tags) -> None:

@@ -111,15 +111,15 @@ class TokenClassificationWork(Work):
         return metrics.evaluate(*_both(prepared, predictions))
 
     def write(self, directory: Path, prepared: Prepared, predictions: Sequence[TagsPrediction]) -> list[Path]:
-        """predictions.conll and predictions.jsonl."""
-        joiner = str(prepared.facts[JOINER])
-        return tag_files.write_predictions(directory, prepared.examples, predictions, joiner=joiner)
-
-    def type_scores(
-        self, prepared: Prepared, predictions: Sequence[TagsPrediction]
-    ) -> dict[str, metrics.EntityScores]:
-        """Scores of each type of entity, by type in order."""
-        return metrics.by_type(*_both(prepared, predictions))
+        """predictions.conll, predictions.jsonl and, where gold tags are known, entities.json."""
+        is_known = all(example.tags is not None for example in prepared.examples)
+        return tag_files.write_predictions(
+            directory,
+            prepared.examples,
+            predictions,
+            joiner=str(prepared.facts[JOINER]),
+            scores=metrics.report(*_both(prepared, predictions)) if is_known else None,
+        )
 
     def _of_training(self, types: Sequence[str], path: str | Path) -> tuple[str, ...]:
         labels = label_names.for_training(
