@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from bert_ms.config.section import Section
@@ -15,19 +15,26 @@ class LossConfig(Section):
 
     Attributes:
         label_smoothing: part of each label's probability that is spread over all labels.
-        focal_gamma: exponent of the focal loss; 0 is the plain cross entropy.
-        class_weights: one weight a label in the labels' order, "balanced" (by frequency in the training data), or null.
+        focal_gamma: exponent of the focal loss, usually 2; 0 is the plain cross entropy.
+        class_weights: one weight a label in the labels' order, "balanced" (by frequency in the training data: every
+            label counts the same), or null.
     """
 
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
     class_weights: tuple[float, ...] | Literal["balanced"] | None = None
 
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The values that change the loss, by name."""
+        return tuple(field.name for field in fields(self) if getattr(self, field.name) not in (0, None))
+
     def problems(self) -> Iterator[str]:
         yield from self._in_range(0, 0.999, "label_smoothing")
-        yield from self._at_least(0, "focal_gamma")
-        if isinstance(self.class_weights, tuple) and not all(weight >= 0 for weight in self.class_weights):
-            yield f"class_weights is {list(self.class_weights)}: expected numbers of at least 0."
+        yield from self._in_range(0, 100, "focal_gamma")
+        weights = self.class_weights
+        if isinstance(weights, tuple) and (min(weights, default=0) < 0 or max(weights, default=0) == 0):
+            yield f"class_weights is {list(weights)}: expected numbers of at least 0, some of them above."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +42,9 @@ class RegularizationConfig(Section):
     """Steps that look at each batch twice.
 
     Attributes:
-        fgm_epsilon: length of the adversarial step on the word embeddings (FGM); 0 switches it off.
-        r_drop_alpha: weight of the divergence between two passes with other dropout (R-Drop); 0 switches it off.
+        fgm_epsilon: length of the adversarial step on the word embeddings (FGM), usually 0.5 to 1; 0 switches it off.
+        r_drop_alpha: weight of the divergence between two passes with other dropout (R-Drop), usually 0.5 to 5; 0
+            switches it off.
     """
 
     fgm_epsilon: float = 0.0

@@ -14,7 +14,7 @@ from typing import Any
 from bert_ms import tasks
 from bert_ms.config import RunConfig
 from bert_ms.data.loader import EvaluationBatches
-from bert_ms.pipelines.loading import data_file, load_network, load_work, needed_file, open_model
+from bert_ms.pipelines.loading import data_file, load_network, load_objective, load_work, needed_file, open_model
 from bert_ms.records import INPUT_NAMES
 from bert_ms.tasks import Task
 from bert_ms.tasks.work import Prepared, Purpose, Work
@@ -88,13 +88,13 @@ def dry_run(config: RunConfig, *, purpose: Purpose = "train") -> DryRun:
 
 def _train_steps(config: RunConfig, task: Task, work: Work, network: Any, prepared: Prepared) -> dict[str, Any]:
     """What two train steps take, by names of `DryRun`."""
-    from bert_ms.training.objective import objective
     from bert_ms.training.updater import Updater
 
     length, training = config.data.max_length, config.training
     batches = work.batches(prepared, batch_size=training.batch_size, seed=config.seed, rank=0, size=1).starting_at(0)
     columns = (*INPUT_NAMES, *task.labels)
-    updater = Updater(objective(network, task, config), config, total_steps=1000, unused=task.unused)
+    minimised = load_objective(network, task, config, prepared)
+    updater = Updater(minimised, config, total_steps=1000, unused=task.unused)
     seconds = []
     for step in range(2):
         began = time.perf_counter()

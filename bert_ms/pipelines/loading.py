@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from bert_ms import checkpoint, tasks
 from bert_ms.config import BertConfig, ModelConfig, RunConfig
+from bert_ms.data.columns import column
 from bert_ms.data.pretraining import text
 from bert_ms.errors import ConfigError
 from bert_ms.hub import catalogue
-from bert_ms.tasks.work import Purpose, Work
+from bert_ms.tasks import Task
+from bert_ms.tasks.work import Prepared, Purpose, Work
 from bert_ms.tokenization import Tokenizer
 
 if TYPE_CHECKING:
@@ -145,6 +147,19 @@ def load_network(config: RunConfig, opened: OpenedModel, work: Work) -> nn.Cell:
         allow_unused=model.allow_unused,
         initialise=_HEADS if is_new else (),
     )
+
+
+def load_objective(network: nn.Cell, task: Task, config: RunConfig, training: Prepared) -> nn.Cell:
+    """What the run minimises: see `bert_ms.training.objective`.
+
+    Raises:
+        ConfigError: the loss, or what is to regularise it, does not fit the task or the network.
+    """
+    from bert_ms.training.objective import objective
+
+    is_counted = config.loss.class_weights == "balanced" and task.classes == "labels"
+    labels = column(training.rows, task.labels[0]) if is_counted else None
+    return objective(network, task, config, labels=labels)
 
 
 def _is_new_head(known: BertConfig, fields: Mapping[str, Any]) -> bool:

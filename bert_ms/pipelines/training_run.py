@@ -17,7 +17,15 @@ from bert_ms.config import RunConfig
 from bert_ms.errors import ConfigError, TrainingError, unknown
 from bert_ms.pipelines.conclusion import Concluded, conclude
 from bert_ms.pipelines.evaluator import Evaluator
-from bert_ms.pipelines.loading import OpenedModel, data_file, load_network, load_work, needed_file, open_model
+from bert_ms.pipelines.loading import (
+    OpenedModel,
+    data_file,
+    load_network,
+    load_objective,
+    load_work,
+    needed_file,
+    open_model,
+)
 from bert_ms.pipelines.results import ALREADY, TERMINATED, RunResult
 from bert_ms.records import INPUT_NAMES
 from bert_ms.tasks import Task
@@ -28,6 +36,7 @@ from bert_ms.training.distributed import Distributed
 from bert_ms.training.events import Hook
 from bert_ms.training.folder import RunFolder
 from bert_ms.training.lock import run_lock
+from bert_ms.training.objective_check import objective_problems
 from bert_ms.training.recorder import Recorder
 from bert_ms.training.run_log import kept_log
 from bert_ms.training.session import Session, start
@@ -91,8 +100,12 @@ def resolved(config: RunConfig, task: Task) -> RunConfig:
     """The configuration with what the task decides filled in.
 
     Raises:
-        ConfigError: the task has no score of the name that training.metric gives.
+        ConfigError: the task has no score of the name that training.metric gives, or not the loss that is to be
+            reshaped.
     """
+    problems = list(objective_problems(config, task))
+    if problems:
+        raise ConfigError(problems)
     metric = config.training.metric
     if metric is not None and task.metrics and metric not in task.metrics:
         raise ConfigError(unknown("training.metric", metric, task.metrics))
@@ -127,7 +140,6 @@ class _Run:
 
     def load(self, opened: OpenedModel, train_file: Path, eval_file: Path | None) -> _Loaded:
         """Read and check everything that was given; nothing is written."""
-        from bert_ms.training.objective import objective
         from bert_ms.training.updater import Updater
 
         config, workers = self.config, self.session.distributed
@@ -148,7 +160,7 @@ class _Run:
         evaluator = None
         if evaluation is not None:
             evaluator = Evaluator(network, self.task, work, evaluation, config, distributed=workers, stop=self.stop)
-        minimised = objective(network, self.task, config)
+        minimised = load_objective(network, self.task, config, training)
         updater = Updater(minimised, config, total_steps=steps, unused=self.task.unused, distributed=workers)
         return _Loaded(opened.tokenizer, training, batches, evaluator, network, updater)
 

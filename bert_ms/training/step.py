@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from bert_ms.training.gradients import AdversarialGradients, Gradients
 from bert_ms.training.optimizers import Optimizer, native_operator
 
 
@@ -22,6 +22,7 @@ class TrainStep(nn.Cell):
         accumulate: micro-batches of one update.
         has_scale: multiply the loss by a scale and skip updates that overflow.
         has_dropout_key: give the network the key as its last argument.
+        fgm_epsilon: length of an adversarial step on the word embeddings, see `AdversarialGradients`; 0 for none.
         reducer: averages gradients over devices; None for one device.
 
     Source: clipping by global norm, Pascanu et al. 2013, in the form of tf.clip_by_global_norm.
@@ -36,14 +37,17 @@ class TrainStep(nn.Cell):
         accumulate: int = 1,
         has_scale: bool = False,
         has_dropout_key: bool = True,
+        fgm_epsilon: float = 0.0,
         reducer: nn.Cell | None = None,
     ):
         super().__init__(auto_prefix=False)  # else wrapping would rename the network's parameters
-        self.network, self.optimizer, self.reducer = network, optimizer, reducer
-        self.max_grad_norm, self.accumulate = max_grad_norm, accumulate
-        self.has_scale, self.has_dropout_key = has_scale, has_dropout_key
+        self.optimizer, self.reducer = optimizer, reducer
+        self.max_grad_norm, self.accumulate, self.has_scale = max_grad_norm, accumulate, has_scale
         # With groups, trainable_params() has another order than the optimiser.
-        self.value_and_grad = ms.value_and_grad(self.scaled_loss, None, optimizer.parameters, has_aux=True)
+        of, keys = (network, optimizer.parameters), {"has_scale": has_scale, "has_dropout_key": has_dropout_key}
+        self.differentiate = (
+            AdversarialGradients(*of, epsilon=fgm_epsilon, **keys) if fgm_epsilon > 0 else Gradients(*of, **keys)
+        )
         self.sums = optimizer.parameters.clone("accumulated", "zeros") if accumulate > 1 else ParameterTuple(())
         self.map, self.total = ops.HyperMap(), ops.AddN()
         self.add, self.assign, self.zeros = ops.AssignAdd(), ops.Assign(), ops.ZerosLike()
@@ -69,7 +73,7 @@ class TrainStep(nn.Cell):
             grad_norm: float32 scalar, global norm before clipping; 0 for a micro-batch that is not the last.
             applied: bool scalar, false when the update was skipped because gradients were not finite.
         """
-        (_, loss), gradients = self.value_and_grad(scale, dropout_key, *batch)
+        loss, gradients = self.differentiate(scale, dropout_key, *batch)
         if self.accumulate == 1:
             norm, applied = self.apply(scale, numbers, gradients)
             return loss, norm, applied
@@ -79,11 +83,6 @@ class TrainStep(nn.Cell):
             norm, applied = self.apply(scale, numbers, self.sums)
             norm = ops.depend(norm, self.map(ops.partial(self.clear, norm, applied), self.sums))
         return loss, norm, applied
-
-    def scaled_loss(self, scale: Tensor, dropout_key: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss that is differentiated, and the one that is reported."""
-        loss = self.network(*batch, dropout_key) if self.has_dropout_key else self.network(*batch)
-        return (loss * scale, loss) if self.has_scale else (loss, loss)
 
     def apply(self, scale: Tensor, numbers: Tensor, gradients: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Reduce, measure, clip, update."""

@@ -80,6 +80,7 @@ class Updater:
             accumulate=config.training.accumulate,
             has_scale=self.loss_scale.is_used,
             has_dropout_key=self.derives_dropout,
+            fgm_epsilon=config.regularization.fgm_epsilon,
             reducer=grad_reducer(self.optimizer.parameters, distributed),
         )
         self._step_cell.set_train(True)
