@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bert_ms.checkpoint.names import gluon, hugging_face, model_zoo, tensorflow
+from bert_ms.checkpoint.names import gluon, hugging_face, mindformers, model_zoo, tensorflow
 from bert_ms.checkpoint.names.rules import (
     ENCODER_PARTS,
     ENCODER_PREFIX,
@@ -41,10 +41,11 @@ MODEL_ZOO = model_zoo.MODEL_ZOO
 GOOGLE = tensorflow.GOOGLE
 KERAS = tensorflow.KERAS
 GLUON = gluon.ATTRIBUTES
+MINDFORMERS = mindformers.MINDFORMERS
 GLUON_BLOCKS = gluon.BLOCKS
 
 # Tried on every file; on a draw the earlier one is taken.
-TABLES = (OURS, HUGGING_FACE, MODEL_ZOO, GOOGLE, KERAS, GLUON, GLUON_BLOCKS)
+TABLES = (OURS, HUGGING_FACE, MODEL_ZOO, GOOGLE, KERAS, GLUON, GLUON_BLOCKS, MINDFORMERS)
 
 
 def translate(names: Iterable[str], *, file: str) -> Translation:
@@ -87,6 +88,7 @@ __all__ = [
     "HUGGING_FACE",
     "HUGGING_FACE_NEZHA",
     "KERAS",
+    "MINDFORMERS",
     "MODEL_ZOO",
     "OURS",
     "TABLES",
