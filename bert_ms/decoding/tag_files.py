@@ -32,7 +32,7 @@ def write_predictions(
 
     The first has a word, its gold tag where it is known, and the predicted tag between tabs, which conlleval.pl reads
     (`-d '\\t'`); the second for each sentence its text, its entities with type, text, characters from `start` to `end`
-    (exclusive) and probability, and tag and probability of each word.
+    (exclusive) and probability, and for each word `prediction`, `label` where it is known, and probability.
 
     Args:
         directory: is made if it is not there.
@@ -66,8 +66,8 @@ def _line(example: TokenExample, prediction: TagsPrediction, joiner: str) -> dic
         for s in spans(prediction.tags, text, places, prediction.probabilities)
     ]
     line: dict[str, Any] = {"id": example.id, "text": text, "entities": found, "words": list(example.words)}
+    line["prediction"] = list(prediction.tags)
     if example.tags is not None:
-        line["gold"] = list(example.tags)
-    line["tags"] = list(prediction.tags)
+        line["label"] = list(example.tags)
     line["probabilities"] = [round(value, _DECIMALS) for value in prediction.probabilities]
     return line
