@@ -87,7 +87,6 @@ TASKS = {
         train_file="ner/wnut17train.conll",
         dev_file="ner/wnut17_emerging.dev.conll",
         kind="tokens",
-        epochs=5,
         learning_rate=2e-4,
         metric="f1",
         seeds=(42, 43, 44),
@@ -117,6 +116,7 @@ TASKS = {
         train_file="glue/CoLA/train.tsv",
         columns=Columns(text=3, label=1, header=False),
         held_out=1000,
+        epochs=2,
         metric="matthews",
     ),
     "stsb": RealTask(
@@ -126,6 +126,7 @@ TASKS = {
         kind="regression",
         columns=Columns(text=7, pair=8, label=9),
         held_out=800,
+        epochs=2,
         metric="pearson",
     ),
     "bc5cdr": RealTask(
@@ -135,6 +136,7 @@ TASKS = {
         dev_file="ner/bc5cdr_dev.txt",
         kind="tokens",
         max_length=256,
+        epochs=2,
         learning_rate=2e-4,
         metric="f1",
     ),
