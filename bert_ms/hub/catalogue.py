@@ -65,7 +65,7 @@ def resolve(source: str | os.PathLike[str]) -> Path:
         names = ", ".join(models())
         raise CheckpointError(f"the source is {source!r}: expected a directory, a file, or one of: {names}.")
     path = Path(source).expanduser()
-    if path.exists():
+    if path.exists() or path.with_name(f"{path.name}.index").is_file():  # the latter: a TensorFlow checkpoint's prefix
         return path
     text = os.fspath(source)
     if text in models():
