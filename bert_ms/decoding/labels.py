@@ -96,7 +96,7 @@ def checked(ids: Sequence[str], logits: np.ndarray, width: int | None) -> np.nda
         DataError: they have another shape, or are not finite.
     """
     array = np.asarray(logits, np.float64)
-    if array.ndim != 2 or len(array) != len(ids) or array.shape[1] != (width or array.shape[1]):
+    if array.ndim != 2 or len(array) != len(ids) or array.shape[1] != (array.shape[1] if width is None else width):
         expected = f"({len(ids)}, {'choices' if width is None else width})"
         raise DataError(f"logits have shape {array.shape}, expected {expected}: a row for each text.")
     if not np.isfinite(array).all():

@@ -28,6 +28,7 @@ _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 SAMPLE = "sample"
 SCRATCH = "scratch"  # the source of a network that no weights are there for
 _VERBS: dict[Purpose, str] = {"train": "train on", "evaluate": "score", "predict": "answer"}
+_SAMPLE_TASK = "question-answering"
 _SAMPLE_FILES = {"train_file": "squad_train.json", "eval_file": "squad_dev.json", "predict_file": "squad_dev.json"}
 
 
@@ -138,7 +139,7 @@ def load_network(config: RunConfig, opened: OpenedModel, work: Work) -> nn.Cell:
     if weights is None:
         settled = dataclasses.replace(opened.config, **fields)
         return from_config(settled, task.network or task.name, dtype=config.precision.dtype)
-    is_new = _is_new_head(weights.config, fields)
+    is_new = weights.config.task not in (None, config.task) or _is_new_head(weights.config, fields)
     return from_checkpoint(
         dataclasses.replace(weights, config=dataclasses.replace(weights.config, **fields)),
         task.network or task.name,
@@ -174,6 +175,8 @@ def _is_new_head(known: BertConfig, fields: Mapping[str, Any]) -> bool:
 def data_file(config: RunConfig, key: str) -> Path | None:
     """The file that `data.<key>` names, `sample` being the one that ships with the package; None where none is named.
 
+    The sample holds questions: no other task has one.
+
     For a task that takes many files it may also be a folder, or a pattern.
 
     Raises:
@@ -186,7 +189,9 @@ def data_file(config: RunConfig, key: str) -> Path | None:
     if tasks.get(config.task).takes_many_files:
         text.files_of(Path(given).expanduser())
         return Path(given).expanduser()
-    path = Path(__file__).parent.parent / SAMPLE / _SAMPLE_FILES[key] if given == SAMPLE else Path(given).expanduser()
+    has_sample = config.task == _SAMPLE_TASK
+    is_sample = has_sample and given == SAMPLE
+    path = Path(__file__).parent.parent / SAMPLE / _SAMPLE_FILES[key] if is_sample else Path(given).expanduser()
     if path.is_file():
         return path
     if path.is_dir():
@@ -194,7 +199,10 @@ def data_file(config: RunConfig, key: str) -> Path | None:
     if path.exists():
         raise ConfigError(f"data.{key} is {given}, which is no regular file: it is read more than once, so copy it.")
     broken = " (it is a link that leads nowhere)" if path.is_symlink() else ""
-    raise ConfigError(f"data.{key} is {given}: there is no such file{broken}. `{SAMPLE}` is the packaged sample.")
+    hint = f" `{SAMPLE}` is the packaged sample." if has_sample else ""
+    if given == SAMPLE:
+        hint = f" The packaged sample holds questions, for task '{_SAMPLE_TASK}': name a file of your own."
+    raise ConfigError(f"data.{key} is {given}: there is no such file{broken}.{hint}")
 
 
 def needed_file(config: RunConfig, key: str, purpose: Purpose) -> Path:
@@ -205,5 +213,6 @@ def needed_file(config: RunConfig, key: str, purpose: Purpose) -> Path:
     """
     path = data_file(config, key)
     if path is None:
-        raise ConfigError(f"data.{key} is not given: name the file to {_VERBS[purpose]}, or `{SAMPLE}`: {key}=FILE.")
+        sample = f", or `{SAMPLE}`" if config.task == _SAMPLE_TASK else ""
+        raise ConfigError(f"data.{key} is not given: name the file to {_VERBS[purpose]}{sample}: {key}=FILE.")
     return path

@@ -48,25 +48,20 @@ def for_training(
 
 
 def for_trained(*, given: Sequence[str], usual: Sequence[str], known: BertConfig | None) -> tuple[str, ...]:
-    """Labels of a network that was trained before; empty where no weights are at hand.
+    """Labels of a network that was trained before; empty where nothing tells them.
 
     Args:
         given: by the configuration.
         usual: of the data set.
         known: the network as its weights come. Its own order holds; where its labels have no names, theirs are those
-            given, or numbers.
+            given, or numbers. None where no weights for the task are at hand.
 
     Raises:
-        ConfigError: the network has other labels than those given, or has none and none are given.
+        ConfigError: the network has other labels than those given.
     """
     said = tuple(given) or tuple(usual)
     if known is None or known.num_labels is None:
-        if said or known is None:
-            return said
-        raise ConfigError(
-            "model.source has no labels: train it first, or name the labels of its outputs in their order "
-            "(data.labels=[a, b])."
-        )
+        return said
     if known.labels:
         if given and set(given) != set(known.labels):
             raise ConfigError(f"data.labels is {_listed(given)}, but the network has {_listed(known.labels)}.")

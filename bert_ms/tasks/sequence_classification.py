@@ -44,6 +44,8 @@ class SequenceClassificationWork(Work):
         super().__init__(config, tokenizer, known)
         self.data = config.data
         self.dataset = datasets.get(config.data.dataset, task=config.task)
+        # labels of another task are none of this one
+        self.trained = known if known is not None and known.task in (None, config.task) else None
         self.problem_type: str | None = None
         self.labels: tuple[str, ...] = ()
 
@@ -113,11 +115,18 @@ class SequenceClassificationWork(Work):
         return Prepared(examples, rows, {PURPOSE: purpose, SOURCE: str(path)})
 
     def network_fields(self) -> Mapping[str, Any]:
-        """Labels, their number and their kind."""
+        """Labels, their number and their kind.
+
+        Raises:
+            ConfigError: nothing tells the labels.
+        """
         if self.problem_type == REGRESSION:
             return {"labels": (), "num_labels": 1, "problem_type": REGRESSION}
         if not self.labels:
-            return {}
+            raise ConfigError(
+                f"{self.config.model.source} has no labels of texts: train it first, or name the labels of its outputs "
+                f"in their order, as data.labels=[a, b]."
+            )
         return {"labels": self.labels, "num_labels": len(self.labels), "problem_type": self.problem_type}
 
     def decode(self, prepared: Prepared, outputs: Mapping[str, np.ndarray]) -> list[LabelPrediction]:
@@ -158,10 +167,10 @@ class SequenceClassificationWork(Work):
 
     def _begin(self, train_file: str | Path | None) -> None:
         """Kind of labels, and the labels themselves where they are known before any data is read."""
-        self.problem_type = self.problem_type_of(self.config, self.known, train_file)
+        self.problem_type = self.problem_type_of(self.config, self.trained, train_file)
         if train_file is None and self.problem_type != REGRESSION:
             usual = self.dataset.labels if self.dataset is not None else ()
-            self.labels = label_names.for_trained(given=self.data.labels, usual=usual, known=self.known)
+            self.labels = label_names.for_trained(given=self.data.labels, usual=usual, known=self.trained)
 
     def _given(self) -> tuple[str, ...]:
         return self.data.labels or (self.dataset.labels if self.dataset is not None else ())
@@ -173,7 +182,7 @@ class SequenceClassificationWork(Work):
             text_examples.found_labels(examples),
             given=self.data.labels,
             usual=self.dataset.labels if self.dataset is not None else (),
-            known=self.known,
+            known=self.trained,
             source=path,
             least=2 if self.problem_type == SINGLE else 1,
         )

@@ -5,6 +5,7 @@ A task adds a row to CASES: what writes its files, how the configuration names t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +134,24 @@ def _many_labels(folder: Path) -> Files:
     return Files(folder / "train.csv", folder / "predict.jsonl")
 
 
+def _choices(folder: Path) -> Files:
+    """As SWAG comes, with three ends."""
+    ends = [f"{text(n)},{text(n + 1)},{text(n + 2)}" for n in range(EXAMPLES)]
+    rows = "".join(f"{text(n)},then,{end},{n % 3}\n" for n, end in enumerate(ends))
+    (folder / "train.csv").write_text("sent1,sent2,a,b,c,label\n" + rows, encoding="utf-8")
+    rows = "".join(f"{text(n)},then,{end}\n" for n, end in enumerate(ends[:UNLABELLED]))
+    (folder / "predict.csv").write_text("sent1,sent2,a,b,c\n" + rows, encoding="utf-8")
+    return Files(folder / "train.csv", folder / "predict.csv")
+
+
+def _neighbours(folder: Path) -> Files:
+    lines = [json.dumps({"first": text(n), "then": text(n + 1), "random": n % 2}) for n in range(EXAMPLES)]
+    (folder / "train.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    rows = "".join(f"{text(n)}\t{text(n + 1)}\n" for n in range(UNLABELLED))
+    (folder / "predict.tsv").write_text("first\tthen\n" + rows, encoding="utf-8")
+    return Files(folder / "train.jsonl", folder / "predict.tsv")
+
+
 CASES = (
     Case(
         name="one label",
@@ -157,5 +176,22 @@ CASES = (
         write=_many_labels,
         data={"text_column": "text", "label_column": "subjects", "label_separator": ";"},
         metric="micro_f1",
+    ),
+    Case(
+        name="choices",
+        task="multiple-choice",
+        write=_choices,
+        data={"text_column": "sent1", "pair_column": "sent2", "choice_columns": ("a", "b", "c"),
+              "label_column": "label"},
+        metric="accuracy",
+        is_resumed=True,
+        is_shared=True,
+    ),
+    Case(
+        name="next sentence",
+        task="next-sentence",
+        write=_neighbours,
+        data={"text_column": "first", "pair_column": "then", "label_column": "random"},
+        metric="accuracy",
     ),
 )

@@ -107,7 +107,8 @@ def test_two_workers_train_as_one_with_the_double_batch(source, tmp_path, graph_
     (tmp_path / "work.py").write_text(WORKER, encoding="utf-8")
     terminal = io.StringIO()
     command = [sys.executable, str(tmp_path / "work.py"), *map(str, files)]
-    assert launch(command, workers=2, device="cpu", log_dir=tmp_path / "logs", terminal=terminal) == 0, terminal.getvalue()
+    code = launch(command, workers=2, device="cpu", log_dir=tmp_path / "logs", terminal=terminal)
+    assert code == 0, terminal.getvalue()
     for case, alone, together in pairs:
         runs.train(alone)
         first, second = (weights(Path(config.output_dir)) for config in (alone, together))
