@@ -13,8 +13,8 @@ _END = re.compile(f"{_CHINESE_END}|{_LATIN_END}")
 _ABBREVIATIONS = frozenset(
     re.findall(
         r"\S+",
-        "mr mrs ms dr prof st mt no nos vs etc al fig figs vol pp jr sr inc ltd co corp gen col lt sgt capt rev hon gov "
-        "sen rep jan feb mar apr jun jul aug sep sept oct nov dec e.g i.e cf ca approx",
+        "mr mrs ms dr prof st mt no nos vs etc al fig figs vol pp jr sr inc ltd co corp gen col lt sgt capt rev hon "
+        "gov sen rep jan feb mar apr jun jul aug sep sept oct nov dec e.g i.e cf ca approx",
     )
 )
 _LAST_WORD = re.compile(r"([^\W\d_]+(?:\.[^\W\d_]+)*)\.$")

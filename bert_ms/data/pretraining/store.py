@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Arrays:
 
 
 class Writer:
-    """Takes arrays piece by piece, into files or, without a folder, into memory.
+    """Takes arrays piece by piece, into files or, without a folder, into memory; a context that closes its files.
 
     Args:
         columns: dtype of each array by name.
@@ -52,9 +53,16 @@ class Writer:
         self._shapes: dict[str, tuple[int, ...]] = dict.fromkeys(columns, (0,))
         self._digests = {name: hashlib.sha256() for name in columns}
         self._pieces: dict[str, list[np.ndarray]] = {name: [] for name in columns}
+        self._open = ExitStack()
         self._files: dict[str, Any] = {}
         if folder is not None:
-            self._files = {name: (folder / _file(name)).open("wb") for name in columns}
+            self._files = {name: self._open.enter_context((folder / _file(name)).open("wb")) for name in columns}
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
     def append(self, **pieces: np.ndarray) -> None:
         """Lengthen arrays by pieces, along their first axis."""
@@ -78,7 +86,7 @@ class Writer:
         for file in self._files.values():
             file.flush()
             os.fsync(file.fileno())
-            file.close()
+        self._open.close()
         manifest = {"format": FORMAT, "arrays": described, "facts": self.facts, "digest": digest}
         (self.folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         return _read(self.folder)
@@ -138,9 +146,9 @@ def _built(target: Path, columns: Mapping[str, Any], build: Callable[[Writer], N
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir()
-        writer = Writer(columns, temporary)
-        build(writer)
-        writer.close()
+        with Writer(columns, temporary) as writer:
+            build(writer)
+            writer.close()
         shutil.rmtree(target, ignore_errors=True)  # a damaged one
         os.rename(temporary, target)
     finally:
