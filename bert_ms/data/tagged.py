@@ -13,8 +13,8 @@ from bert_ms.tags import schemes
 
 logger = logging.getLogger(__name__)
 
-# Words of one code point make a text of characters, which is written without blanks, where this part of them is so.
-_CHARACTERS = 0.9
+# Code points of a word, in the mean, up to which words are characters of a text that is written without blanks.
+_CHARACTERS = 1.1
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,16 @@ def assemble(path: Path, sentences: Iterable[Sentence], *, tagging: str, limit: 
         taken.append(sentence)
     if not taken:
         raise DataError(f"{path} holds no sentences.")
-    scheme = None
+    scheme: str | None = None
+    tags: list[tuple[str, ...] | None] = [None] * len(taken)
     if taken[0].tags is not None:
         _check_tags(path, taken)
         scheme = schemes.detect(s.tags for s in taken if s.tags is not None) if tagging == "auto" else tagging
-        _check_scheme(path, taken, scheme, is_strict=tagging != "auto")
+        is_bio = _check_scheme(path, taken, scheme, is_strict=tagging != "auto") and scheme == "bio"
+        tags = [tuple(s.tags or ()) if is_bio else schemes.to_bio(s.tags or ()) for s in taken]
     examples = [
-        TokenExample(
-            str(number) if sentence.id is None else sentence.id,
-            tuple(sentence.words),
-            None if sentence.tags is None else schemes.to_bio(sentence.tags),
-        )
-        for number, sentence in enumerate(taken)
+        TokenExample(str(number) if sentence.id is None else sentence.id, tuple(sentence.words), its_tags)
+        for number, (sentence, its_tags) in enumerate(zip(taken, tags, strict=True))
     ]
     return TaggedData(examples, scheme, _joiner(taken))
 
@@ -105,7 +103,8 @@ def _check_tags(path: Path, sentences: Sequence[Sentence]) -> None:
             good.add(tag)
 
 
-def _check_scheme(path: Path, sentences: Sequence[Sentence], scheme: str, *, is_strict: bool) -> None:
+def _check_scheme(path: Path, sentences: Sequence[Sentence], scheme: str, *, is_strict: bool) -> bool:
+    """Whether all sentences keep to the rules."""
     broken = 0
     for sentence in sentences:
         place = schemes.impossible(sentence.tags or (), scheme)
@@ -122,6 +121,7 @@ def _check_scheme(path: Path, sentences: Sequence[Sentence], scheme: str, *, is_
     if broken:
         told = "%s: %d sentences have tags that '%s' does not allow: read as seqeval does"
         logger.warning(told, path, broken, scheme)
+    return not broken
 
 
 def _line(sentence: Sentence, place: int) -> int:
@@ -130,5 +130,4 @@ def _line(sentence: Sentence, place: int) -> int:
 
 def _joiner(sentences: Sequence[Sentence]) -> str:
     words = sum(len(sentence.words) for sentence in sentences)
-    single = sum(len(word) == 1 for sentence in sentences for word in sentence.words)
-    return "" if single >= _CHARACTERS * words else " "
+    return "" if sum(sum(map(len, sentence.words)) for sentence in sentences) <= _CHARACTERS * words else " "

@@ -54,6 +54,8 @@ def impossible(tags: Sequence[str], scheme: str) -> int | None:
     allowed = {OUTSIDE, *PREFIXES[scheme], *(p for p, usual in _USUAL.items() if scheme == "bioes" and usual != "I")}
     is_open, type_before = False, ""
     for place, tag in enumerate(tags):
+        if tag == OUTSIDE and not is_open:
+            continue
         prefix, type_ = split(tag)
         if prefix not in allowed:
             return place
