@@ -44,9 +44,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def predict(arguments: argparse.Namespace) -> int:
-    """Answer the questions of `data.predict_file`."""
+    """Answer what is in `data.predict_file`."""
     config = _config(arguments)
-    _require(config.data.predict_file, "data.predict_file", "predict_file=questions.json")
+    example = "questions.json" if config.task == "question-answering" else "test.tsv"
+    _require(config.data.predict_file, "data.predict_file", f"predict_file={example}")
     return _run(arguments, config, "predict")
 
 
@@ -77,6 +78,11 @@ def _score(config: RunConfig, predictions: str, null_odds: str | None) -> int:
     from bert_ms.metrics import squad
     from bert_ms.pipelines.loading import data_file
 
+    if config.task != "question-answering":
+        raise ConfigError(
+            f"--predictions scores answers to SQuAD's questions, and task is '{config.task}': score its weights instead, "
+            f"without --predictions."
+        )
     dataset = data_file(config, "eval_file")
     assert dataset is not None  # required above
     for name, score in squad.evaluate(dataset, predictions, null_odds, language=config.evaluation.language).items():

@@ -39,7 +39,8 @@ class DataConfig(Section):
         max_query_length: a longer question is cut to this many tokens; None does not cut.
         with_negatives: questions without an answer (SQuAD v2.0); None finds out from the data.
         on_bad_answer: to train on: an answer that does not stand where the file says is an "error"; "fix" takes the
-            nearest place where it stands, "drop" leaves it out. Both leave out questions that no answer is left of.
+            nearest place where it stands, "drop" leaves it out. Both leave out questions that no answer is left of,
+            and rows of tables that cannot be read or whose label is not known.
         buckets: lengths that batches are padded to; empty takes multiples of 32 up to max_length.
         storage: "memory" keeps features in memory, "mindrecord" in files, "auto" decides by size.
         cache_dir: of prepared features; None takes the user's cache directory.

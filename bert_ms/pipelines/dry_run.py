@@ -103,19 +103,20 @@ def _train_steps(config: RunConfig, task: Task, work: Work, network: Any, prepar
         update = updater.update(step, micro_batches)
         seconds.append(time.perf_counter() - began)
     learning = updater.optimizer.parameters
+    rows = micro_batches[0][0].size // length  # of multiple choice several an example
     estimate = memory.estimate(
         network.config,
         parameters=sum(p.size for p in updater.parameters.values()),
         learning=sum(p.size for p in learning),
         slots=len(updater.optimizer.slots),
-        batch_size=training.batch_size,
+        batch_size=rows,
         length=length,
         dtype=config.precision.dtype,
         accumulate=training.accumulate,
     )
     megabytes = dataclasses.asdict(estimate) | {"total": estimate.total}
     return {
-        "batch": (training.batch_size, length),
+        "batch": (rows, length),
         "loss": update.loss,
         "compile_seconds": round(seconds[0], 2),
         "step_seconds": round(seconds[1], 3),

@@ -65,10 +65,11 @@ def _run_network(config: RunConfig, key: str, purpose: Purpose) -> RunResult:
                 config, evaluator, scores, network=network, device=session.device, seconds=seconds
             )
             write_documents(folder, story)
+    metric = config.training.metric or work.metric(config) or task.metric
     return RunResult(
         status="finished",
         folder=folder,
-        metric=config.training.metric or task.metric,
+        metric=metric if metric in scores or not scores else next(iter(scores)),
         scores=rounded(scores),
         seconds={purpose: round(time.monotonic() - began, 1)},
     )

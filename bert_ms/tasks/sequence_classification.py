@@ -52,10 +52,11 @@ class SequenceClassificationWork(Work):
     @classmethod
     def metric(cls, config: RunConfig) -> str | None:
         """The data set's own score, or the usual one of the kind of labels."""
-        dataset = datasets.get(config.data.dataset, task=config.task)
+        dataset, train_file = datasets.get(config.data.dataset, task=config.task), config.data.train_file
         if dataset is not None:
             return dataset.metrics[0]
-        return _METRICS[cls.problem_type_of(config, None, config.data.train_file)]
+        is_there = train_file is not None and Path(train_file).expanduser().is_file()
+        return _METRICS[cls.problem_type_of(config, None, train_file if is_there else None)]
 
     @classmethod
     def problem_type_of(cls, config: RunConfig, known: BertConfig | None, train_file: str | Path | None) -> str:
@@ -68,7 +69,9 @@ class SequenceClassificationWork(Work):
         if config.data.label_separator is not None:
             return MULTIPLE
         if train_file is not None:
-            return SINGLE if config.data.labels else text_examples.guess_problem_type(train_file, config.data)
+            if config.data.labels:
+                return SINGLE
+            return text_examples.guess_problem_type(Path(train_file).expanduser(), config.data)
         if known is not None and known.problem_type is None and known.num_labels == 1:
             return REGRESSION
         return (known.problem_type if known is not None else None) or SINGLE
@@ -84,6 +87,8 @@ class SequenceClassificationWork(Work):
         if is_training or self.problem_type is None:
             self._begin(path if is_training else None)
         assert self.problem_type is not None
+        limit = self.data.max_train_examples if is_training else self.data.max_eval_examples
+        is_searching = is_training and not self._given() and self.problem_type != REGRESSION
         examples = text_examples.read(
             path,
             self.data,
@@ -91,11 +96,12 @@ class SequenceClassificationWork(Work):
             problem_type=self.problem_type,
             with_labels=purpose != "predict",
             labels=self._given() if is_training else self.labels,
-            limit=self.data.max_train_examples if is_training else self.data.max_eval_examples,
+            limit=None if is_searching else limit,  # labels are those of the whole file
             is_training=is_training,
         )
         if is_training:
             self._settle(examples, path)
+        examples = examples[:limit]
         self._check_pairs(examples)
         rows = storage.features_of(
             path,
