@@ -235,6 +235,21 @@ class Attention(nn.Cell):
         return dq, dk, dv, ops.zeros_like(mask), ops.zeros_like(dropout_key)
 
 
+class CrfLoss(nn.Cell):
+    """Negative log-likelihood of labelled paths; gives also its gradients, of the transitions for each row."""
+
+    def __init__(self) -> None:
+        super().__init__(auto_prefix=False)
+        self.forward = operator("bert_crf_loss", lambda x, t, y: (x[:1], x, [x[0], *t]), 3)
+
+    def construct(self, logits: Tensor, transitions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.forward(logits, transitions, labels)
+
+    def bprop(self, logits: Tensor, transitions: Tensor, labels: Tensor, out: Any, dout: Any) -> tuple[Tensor, ...]:
+        dloss = ops.reshape(dout[0], (-1, 1, 1))
+        return dloss * out[1], (dloss * out[2]).sum(0), ops.zeros_like(labels)
+
+
 class EncoderLayer(nn.Cell):
     """A whole layer; gives also what the gradient needs."""
 

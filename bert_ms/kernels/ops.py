@@ -14,7 +14,7 @@ import mindspore as ms
 from mindspore import Tensor, nn
 from mindspore.ops.functional import is_sequence_value_unknown
 
-from bert_ms.kernels import native, twins
+from bert_ms.kernels import crf_twin, native, twins
 from bert_ms.kernels.switch import enabled
 
 
@@ -243,6 +243,36 @@ def _attentions(num_heads: int, p: float, site: int, scale: float | None) -> nn.
     return nn.CellList(
         [native.Attention(num_heads, dropout, scale, is_int) for dropout in dropouts for is_int in (False, True)]
     )
+
+
+class CrfLoss(nn.Cell):
+    """Negative log-likelihood of labelled paths through a linear-chain CRF, in one pass forth and back.
+
+    Args:
+        states: number C of states, of which START and STOP are the last two.
+
+    Source: Lafferty, McCallum and Pereira 2001; Lample et al. 2016, section 2.2.
+    """
+
+    def __init__(self, states: int):
+        super().__init__(auto_prefix=False)
+        self.twin = crf_twin.CrfLoss(states)
+        self.native = native.CrfLoss() if enabled() else None
+
+    def construct(self, logits_BSC: Tensor, transitions_CC: Tensor, labels_BS: Tensor) -> Tensor:
+        """Score.
+
+        Args:
+            logits_BSC: float32 [B, S, C].
+            transitions_CC: float32 [C, C], [to, from].
+            labels_BS: int32 [B, S]; -100 where the path is not.
+
+        Returns:
+            float32 [B], 0 for a row without a path.
+        """
+        if self.native is not None and takes(logits_BSC) and labels_BS.dtype == ms.int32:
+            return self.native(logits_BSC, transitions_CC, labels_BS)[0]
+        return self.twin(logits_BSC, transitions_CC, labels_BS)
 
 
 class EncoderLayer(nn.Cell):
