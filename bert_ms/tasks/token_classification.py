@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,11 +60,13 @@ class TokenClassificationWork(Work):
             self.data,
             self.dataset,
             needs_tags=purpose != "predict",
-            limit=self.data.max_train_examples if trains else self.data.max_eval_examples,
+            limit=None if trains else self.data.max_eval_examples,
         )
-        if trains:
+        types = data.types()
+        if trains:  # the labels are those of the whole file, however much of it is used
             self.is_training = True
-            self.labels = self._of_training(data.types(), path)
+            self.labels = self._of_training(types, path)
+            data = dataclasses.replace(data, examples=data.examples[: self.data.max_train_examples])
         elif not self.is_training:
             self.labels = self._of_network()
         rows = storage.features_of(
@@ -87,7 +90,7 @@ class TokenClassificationWork(Work):
             max_length=self.data.max_length,
             stride=self.data.stride,
         )
-        self._tell(path, data.examples, data.types(), data.scheme)
+        self._tell(path, data.examples, types, data.scheme)
         return Prepared(data.examples, rows, {JOINER: data.joiner})
 
     def network_fields(self) -> Mapping[str, Any]:
@@ -130,6 +133,11 @@ class TokenClassificationWork(Work):
 
     def _of_network(self) -> tuple[str, ...]:
         labels = label_names.for_trained(given=self.data.labels, usual=(), known=self.known)
+        if not labels and self.known is not None:
+            raise ConfigError(
+                f"{self.config.model.source} has no labels of words: train it first, or name the labels of its outputs "
+                f"in their order (data.labels=[O, B-PER, I-PER])."
+            )
         self._check(labels)
         return labels
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def test_the_best_path_is_the_best_of_all_paths() -> None:
 
         def score(path: np.ndarray, row: int = row, places: np.ndarray = places) -> float:
             states = [start, *path[places], stop]
-            steps = sum(transitions[after, before] for before, after in zip(states, states[1:], strict=False))
+            steps = sum(transitions[after, before] for before, after in pairwise(states))
             return float(steps + logits[row, places, path[places]].sum())
 
         best = max(paths, key=score)
