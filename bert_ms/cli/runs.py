@@ -80,8 +80,8 @@ def _score(config: RunConfig, predictions: str, null_odds: str | None) -> int:
 
     if config.task != "question-answering":
         raise ConfigError(
-            f"--predictions scores answers to SQuAD's questions, and task is '{config.task}': score its weights instead, "
-            f"without --predictions."
+            f"--predictions scores answers to SQuAD's questions, and task is '{config.task}': score its weights "
+            f"instead, without --predictions."
         )
     dataset = data_file(config, "eval_file")
     assert dataset is not None  # required above

@@ -28,7 +28,9 @@ def evaluate(gold: Labels, predicted: Labels, *, labels: int) -> dict[str, float
     gold, predicted = _checked(gold, predicted, np.int64)
     counts = np.bincount(gold * labels + predicted, minlength=labels * labels).reshape(labels, labels)
     right, of_gold, of_predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
-    scores = {"accuracy": 100.0 * right.sum() / len(gold), **_f1_scores(right, of_gold, of_predicted)}
+    occurs = of_gold + of_predicted > 0
+    means = _f1_scores(right[occurs], of_gold[occurs], of_predicted[occurs])
+    scores = {"accuracy": 100.0 * right.sum() / len(gold), **means}
     scores["matthews"] = 100.0 * _matthews(counts)
     if labels == 2:
         scores = {"f1": 100.0 * float(f1_scores(right, of_gold, of_predicted)[1]), **scores}
@@ -88,17 +90,17 @@ def pearson(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _f1_scores(right: np.ndarray, of_gold: np.ndarray, of_predicted: np.ndarray) -> dict[str, float]:
-    """Means of the labels' F1: of all counts together, of the labels that occur, and weighted by how often they do.
+    """Means of the labels' F1: of all counts together, of each label alike, and weighted by how often it stands.
 
-    Source: scikit-learn's f1_score with zero_division=0 and the labels that stand or are predicted somewhere.
+    Source: scikit-learn's f1_score with zero_division=0. It looks at labels that stand or are predicted somewhere where
+    a text has one label, at all of them where it may have several.
     """
     each = f1_scores(right, of_gold, of_predicted)
-    occurs = of_gold + of_predicted > 0
     total = int(of_gold.sum() + of_predicted.sum())
     texts = int(of_gold.sum())
     return {
         "micro_f1": 100.0 * 2.0 * float(right.sum()) / total if total else 0.0,
-        "macro_f1": 100.0 * float(each[occurs].mean()) if occurs.any() else 0.0,
+        "macro_f1": 100.0 * float(each.mean()),
         "weighted_f1": 100.0 * float((each * of_gold).sum()) / texts if texts else 0.0,
     }
 

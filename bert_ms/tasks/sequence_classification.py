@@ -25,8 +25,12 @@ from bert_ms.tokenization import Tokenizer
 logger = logging.getLogger(__name__)
 
 PURPOSE, SOURCE = "purpose", "source"
-# Score that decides, where the data set says none.
-_METRICS = {SINGLE: "accuracy", MULTIPLE: "micro_f1", REGRESSION: "pearson"}
+# Scores by kind of labels; the first decides, where the data set says none. Two labels have f1 as well.
+_METRICS = {
+    SINGLE: ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "matthews"),
+    MULTIPLE: ("micro_f1", "macro_f1", "weighted_f1", "accuracy"),
+    REGRESSION: ("pearson", "spearman", "mse"),
+}
 # What of the configuration decides which examples are read.
 _READING = ("dataset", "format", "text_column", "pair_column", "label_column", "id_column", "has_header",
             "label_separator", "on_bad_answer")  # fmt: skip
@@ -56,7 +60,7 @@ class SequenceClassificationWork(Work):
         if dataset is not None:
             return dataset.metrics[0]
         is_there = train_file is not None and Path(train_file).expanduser().is_file()
-        return _METRICS[cls.problem_type_of(config, None, train_file if is_there else None)]
+        return _METRICS[cls.problem_type_of(config, None, train_file if is_there else None)][0]
 
     @classmethod
     def problem_type_of(cls, config: RunConfig, known: BertConfig | None, train_file: str | Path | None) -> str:
@@ -101,6 +105,7 @@ class SequenceClassificationWork(Work):
         )
         if is_training:
             self._settle(examples, path)
+            self._check_metric()
         examples = examples[:limit]
         self._check_pairs(examples)
         rows = storage.features_of(
@@ -192,6 +197,16 @@ class SequenceClassificationWork(Work):
             source=path,
             least=2 if self.problem_type == SINGLE else 1,
         )
+
+    def _check_metric(self) -> None:
+        assert self.problem_type is not None
+        scores = (*_METRICS[self.problem_type], *(("f1",) if len(self.labels) == 2 else ()))
+        metric = self.config.training.metric
+        if metric is not None and metric not in scores:
+            raise ConfigError(
+                f"training.metric is {metric}, but labels are {len(self.labels) or 'numbers'} ({self.problem_type}), "
+                f"whose scores are {', '.join(scores)}."
+            )
 
     def _check_pairs(self, examples: Sequence[TextExample]) -> None:
         types = self.known.type_vocab_size if self.known is not None else 2
