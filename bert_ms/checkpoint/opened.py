@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from bert_ms.checkpoint import architecture, names, source
 from bert_ms.checkpoint.weights import Entry, Weights
 from bert_ms.config import BertConfig
 from bert_ms.errors import CheckpointError, ConfigError
+from bert_ms.tokenization import places
 
 IDLE_POSITIONS = "position table that relative positions leave unused"
 TIED_COPY = "copy of a tied parameter"
@@ -27,7 +28,6 @@ _STRUCTURAL = (
 )  # fmt: skip
 # What changes results without changing shapes: noted where a caller's configuration differs from the file's own.
 _NUMERIC = ("hidden_act", "layer_norm_eps", "max_relative_position")
-VOCABULARY = "vocab.txt"
 
 
 @dataclass(frozen=True)
@@ -233,15 +233,21 @@ def _check(where: source.Source, config: BertConfig, shapes: architecture.Shapes
             f"num_attention_heads is {config.num_attention_heads} in the configuration, but {heads} in the file"
         )
     rows = architecture.observed(shapes).get("vocab_size")
-    vocabulary = where.directory / VOCABULARY
-    if rows is not None and vocabulary.is_file():
-        words = _lines(vocabulary)
-        if words > rows:
+    for vocabulary, words in _vocabularies(where.directory):
+        if rows is not None and words > rows:
             problems.append(
                 f"{vocabulary} has {words} entries, the word table only {rows} rows: it is another model's vocabulary"
             )
     if problems:
         raise CheckpointError(f"{where.weights} does not fit its configuration: " + "; ".join(problems) + ".")
+
+
+def _vocabularies(directory: Path) -> Iterator[tuple[Path, int]]:
+    """The vocabulary beside the weights, if there is one, with the number of its entries."""
+    if (text_file := places.text_file(directory)) is not None:
+        yield text_file, _lines(text_file)
+    elif (gluon_file := places.gluon_file(directory)) is not None:
+        yield gluon_file, len(places.read_gluon(gluon_file)[0])
 
 
 def _lines(file: Path) -> int:

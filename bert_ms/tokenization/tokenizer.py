@@ -87,6 +87,8 @@ class Tokenizer:
         if not isinstance(source, str | os.PathLike) or not os.fspath(source):
             raise TokenizerError(f"the source is {source!r}: expected a directory with vocab.txt or tokenizer.json.")
         path = Path(source)
+        if path.with_name(f"{path.name}.index").is_file():  # the prefix of a TensorFlow checkpoint
+            path = path.parent
         if not path.exists():
             if _resolve is None or path.is_absolute():
                 raise TokenizerError(f"{source} does not exist: name a directory with vocab.txt or tokenizer.json.")

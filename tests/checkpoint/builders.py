@@ -218,3 +218,10 @@ def mxnet_bytes(*arrays: bytes, names: Iterable[str], count: int | None = None) 
     out = (0x112).to_bytes(8, "little") + bytes(8) + (len(arrays) if count is None else count).to_bytes(8, "little")
     out += b"".join(arrays) + len(names).to_bytes(8, "little")
     return out + b"".join(len(name.encode()).to_bytes(8, "little") + name.encode() for name in names)
+
+
+def object_graph(names: Mapping[str, str]) -> bytes:
+    """The text tensor in which TensorFlow 2 keeps the names that people gave, by the keys of the index."""
+    attributes = (message((2, name.encode()), (3, key.encode())) for key, name in names.items())
+    graph = b"".join(message((1, message((2, attribute)))) for attribute in attributes)
+    return varint(len(graph)) + bytes(4) + graph

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,14 @@ def test_a_configuration_can_be_told_from_the_file_alone(tmp_path: Path) -> None
     opened = checkpoint.open_checkpoint(tmp_path, num_attention_heads=4)
     own = BertConfig.from_file(golden("gluonnlp_qa"))
     assert opened.config == BertConfig(**{**vars(own), "task": "question-answering", "add_pooler": False})
+
+
+def test_a_vocabulary_larger_than_the_word_table_is_another_models(tmp_path: Path) -> None:
+    for name in ("net.params", "config.json"):
+        (tmp_path / name).write_bytes((golden("gluonnlp_qa") / name).read_bytes())
+    (tmp_path / "vocab.json").write_text(json.dumps({"idx_to_token": [f"w{i}" for i in range(121)]}))
+    with pytest.raises(CheckpointError, match=r"vocab\.json has 121 entries, the word table only 120 rows"):
+        checkpoint.open_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("table", [names.GLUON, names.GLUON_BLOCKS], ids=lambda table: table.name)

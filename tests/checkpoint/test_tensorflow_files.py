@@ -17,6 +17,7 @@ from tests.checkpoint.builders import (
     TINY,
     bundle_entry,
     message,
+    object_graph,
     table_block,
     table_bytes,
     tiny_arrays,
@@ -120,6 +121,34 @@ def test_heads_of_a_configuration_are_checked_against_the_axis_that_shows_them(t
     BertConfig(**{**vars(own), "num_attention_heads": 8}).save(tmp_path / "config.json")
     with pytest.raises(CheckpointError, match="num_attention_heads is 8 in the configuration, but 4 in the file"):
         checkpoint.open_checkpoint(tmp_path)
+
+
+def test_a_training_checkpoint_goes_by_given_names_and_its_optimiser_is_dropped(tmp_path: Path) -> None:
+    """As TensorFlow's model garden saves a pretrainer: the word table is a part of the masked-word head."""
+    given = {
+        "masked_lm/embedding_table": "word_embeddings/embeddings",
+        "encoder/layer_with_weights-7/bias": "pooler_transform/bias",
+        "masked_lm/embedding_table/.OPTIMIZER_SLOT/optimizer/m": "AdamWeightDecay/word_embeddings/embeddings/m",
+        "optimizer/learning_rate": "learning_rate",
+        "save_counter": "save_counter",
+        "first/same": "twice",
+        "second/same": "twice",
+    }
+    keys = {f"{key}/.ATTRIBUTES/VARIABLE_VALUE": name for key, name in given.items()}
+    graph = object_graph(keys)
+    entries = {key: bundle_entry([], 4) for key in keys}
+    entries["_CHECKPOINTABLE_OBJECT_GRAPH"] = bundle_entry([], len(graph), dtype=7, offset=4)
+    weights = checkpoint.read(write_bundle(tmp_path, entries, bytes(4) + graph))
+    translation = names.translate(weights, file="f")
+    assert {ours: found.name for ours, found in translation.found.items()} == {
+        WORDS: "word_embeddings/embeddings",
+        "pooler.dense.bias": "pooler_transform/bias",
+    }
+    assert translation.unknown == ("first/same", "second/same")
+    assert {why: len(of) for why, of in translation.dropped.items()} == {
+        "optimiser state": 2,
+        "setting of the text preprocessing, or a counter": 1,
+    }
 
 
 def test_blocks_compressed_by_snappy_are_read(tmp_path: Path) -> None:

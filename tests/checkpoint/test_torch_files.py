@@ -98,7 +98,7 @@ def test_reading_a_large_file_takes_little_more_memory_than_it_has(tmp_path: Pat
     numbers = 4 << 20
     turned = pickled_tensor((1024, 4096), (1, 1024), numbers=numbers)
     plain = pickled_tensor((4096, 1024), (1024, 1), numbers=numbers)
-    for tensor, bound in ((plain, 1.1), (turned, 2.1)):  # other strides take a copy of this one tensor
+    for tensor in (plain, turned):
         path = tmp_path / "large.bin"
         path.write_bytes(BOTH[form](pickled_mapping(a=tensor), bytes(4 * numbers)))
         tracemalloc.start()
@@ -106,7 +106,7 @@ def test_reading_a_large_file_takes_little_more_memory_than_it_has(tmp_path: Pat
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert array.size == numbers
-        assert peak < bound * path.stat().st_size
+        assert peak < 1.1 * path.stat().st_size
 
 
 def test_a_configuration_can_be_told_from_a_pickle_alone(tmp_path: Path) -> None:

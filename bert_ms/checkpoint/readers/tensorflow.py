@@ -26,6 +26,7 @@ SUFFIX = ".index"
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
 SLOT = "/.OPTIMIZER_SLOT/"
+OPTIMISER = "optimizer/"
 MAX_RANK = 16
 MAX_SHARDS = 10_000
 MAX_GRAPH_BYTES = 256 << 20
@@ -196,7 +197,7 @@ class _Bundle:
         for key in items:
             plain = key.removesuffix(ATTRIBUTE)
             name = given.get(key, "")
-            keeps_key = not name or count[name] > 1 or SLOT in key or "/" not in plain
+            keeps_key = not name or count[name] > 1 or SLOT in key or "/" not in plain or key.startswith(OPTIMISER)
             named[key] = plain if keeps_key else name
         if len(set(named.values())) != len(named):
             return {key: key for key in items}

@@ -220,7 +220,8 @@ def _entry(path: Path, name: str, tensor: opcodes.Tensor, places: Mapping[str, _
 
     def read() -> np.ndarray:
         steps = tuple(stride * itemsize for stride in strides)
-        return np.lib.stride_tricks.as_strided(row.read(), shape, steps, writeable=False).copy(order="C")
+        view = np.lib.stride_tricks.as_strided(row.read(), shape, steps)
+        return view if span == count else view.copy(order="C")  # the same numbers turned need no second copy
 
     return Entry(shape=shape, dtype=storage.dtype, read=read)
 
