@@ -189,7 +189,7 @@ class EvaluationConfig(Section):
 
     Attributes:
         batch_size: rows a step and device.
-        n_best: spans kept for each question.
+        n_best: spans kept for each question; words for each gap.
         max_answer_length: longest answer, in tokens.
         label_threshold: of several labels, those with at least this probability are given.
         null_threshold: no answer is chosen when null_score_diff is above this; "search" finds the best on the data.

@@ -10,6 +10,7 @@ from bert_ms import tasks
 from bert_ms.config import RunConfig
 from bert_ms.pipelines.conclusion import write_scores
 from bert_ms.pipelines.evaluator import Evaluator, rounded
+from bert_ms.pipelines.line_answers import answer_lines
 from bert_ms.pipelines.loading import load_network, load_work, needed_file, open_model
 from bert_ms.pipelines.results import TERMINATED, RunResult
 from bert_ms.pipelines.story import story_of_evaluation
@@ -31,6 +32,8 @@ def evaluate(config: RunConfig) -> RunResult:
 
 def predict(config: RunConfig) -> RunResult:
     """Answer what is in `data.predict_file`; writes predictions."""
+    if tasks.get(config.task).answers is not None:
+        return answer_lines(config, _beside_runs(Path(config.output_dir).expanduser(), "predict"))
     return _run_network(config, "predict_file", "predict")
 
 

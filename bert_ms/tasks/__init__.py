@@ -47,6 +47,7 @@ class Task:
         classes: what the loss tells apart by cross entropy, which the section `loss` of a configuration can reshape:
             "labels", the same for every row, or "choices", each row's own; None where it is neither.
         takes_many_files: its files may be folders or patterns.
+        answers: the pipeline that `predict` answers the lines of a text file by; None predicts as it evaluates.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Task:
     decoding_weights: tuple[str, ...] = ()
     classes: Literal["labels", "choices"] | None = None
     takes_many_files: bool = False
+    answers: str | None = None
 
     @property
     def evaluation_inputs(self) -> tuple[str, ...]:
@@ -178,6 +180,7 @@ _ROWS = (
         metrics=("loss", "perplexity", "masked_lm_accuracy", "next_sentence_accuracy"),
         segments=2,
         takes_many_files=True,
+        answers="fill-mask",
     ),
     Task(
         name="masked-lm",
@@ -193,6 +196,7 @@ _ROWS = (
         metrics=("loss", "perplexity", "masked_lm_accuracy"),
         unused=("*pooler.*",),
         takes_many_files=True,
+        answers="fill-mask",
     ),
     Task(
         name="causal-lm",

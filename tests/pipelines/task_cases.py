@@ -16,6 +16,7 @@ from bert_ms.config import (
     EvaluationConfig,
     ModelConfig,
     OptimizerConfig,
+    PretrainingConfig,
     RunConfig,
     TrainingConfig,
 )
@@ -152,6 +153,15 @@ def _neighbours(folder: Path) -> Files:
     return Files(folder / "train.jsonl", folder / "predict.tsv")
 
 
+def _raw_text(folder: Path) -> Files:
+    """Sentences in documents, and sentences with a gap each."""
+    documents = ("\n".join(text(n + k) for k in range(3)) for n in range(EXAMPLES))
+    (folder / "train.txt").write_text("\n\n".join(documents), encoding="utf-8")
+    rows = "".join(text(n).replace(" was ", " [MASK] ").replace(" king ", " [MASK] ") + "\n" for n in range(UNLABELLED))
+    (folder / "predict.txt").write_text(rows.replace("happy", "[MASK]"), encoding="utf-8")
+    return Files(folder / "train.txt", folder / "predict.txt")
+
+
 CASES = (
     Case(
         name="one label",
@@ -193,5 +203,22 @@ CASES = (
         write=_neighbours,
         data={"text_column": "first", "pair_column": "then", "label_column": "random"},
         metric="accuracy",
+    ),
+    Case(
+        name="masked words and the next sentence",
+        task="pretraining",
+        write=_raw_text,
+        metric="loss",
+        predictions=("predictions.jsonl",),
+        is_resumed=True,
+        is_shared=True,
+    ),
+    Case(
+        name="masked n-grams",
+        task="masked-lm",
+        write=_raw_text,
+        sections={"pretraining": PretrainingConfig(unit="ngram", masking="static", dupe_factor=2)},
+        metric="loss",
+        predictions=("predictions.jsonl",),
     ),
 )
