@@ -1,4 +1,4 @@
-"""Scores of labels and numbers equal those of scikit-learn 1.9.1 and scipy 1.17.1, computed once on the arrays below."""
+"""Scores of labels and numbers equal those of scikit-learn 1.9.1 and scipy 1.17.1, computed once on these arrays."""
 
 from __future__ import annotations
 
