@@ -122,6 +122,11 @@ def save(
         CheckpointError: the format cannot hold this network, or the destination cannot be written.
     """
     parameters = {path: parameter for path, parameter in cell.parameters_and_names()}
+    if any(".adapter." in path for path in parameters):
+        raise CheckpointError(
+            f"{type(cell).__name__} has LoRA adapters, for which no format has a place: bert_ms.merge_adapter(cell) "
+            f"first, or save them alone by bert_ms.save_adapter."
+        )
     entries = {name: _live_entry(parameters[path]) for name, path in bare(parameters).items()}
     return write(
         entries,

@@ -61,14 +61,18 @@ class LoraConfig(Section):
     Attributes:
         rank: of the product; 0 trains the network itself.
         lora_alpha: the product is scaled by lora_alpha / rank.
-        targets: patterns of weights that get an adapter.
+        targets: patterns of weights of dense layers that get an adapter.
+        train: patterns of parameters that learn beside the adapters and the task's head.
     """
 
     rank: int = 0
     lora_alpha: float = 16.0
     targets: tuple[str, ...] = ("*.attention.query.weight", "*.attention.value.weight")
+    train: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[str]:
-        yield from self._at_least(0, "rank")
+        yield from self._in_range(0, 1024, "rank")
         if not self.lora_alpha > 0:
             yield f"lora_alpha is {self.lora_alpha}: expected more than 0."
+        if not self.targets:
+            yield "targets is []: name weights, for example ['*.attention.query.weight']."

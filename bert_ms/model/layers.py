@@ -33,6 +33,10 @@ class Dense(nn.Cell):
         std: standard deviation of the initial weight; the bias starts from 0.
         dtype: of the computation and of the output.
 
+    Attributes:
+        adapter: what is computed with in place of the weight, (weight) -> weight; None for the weight itself. See
+            `bert_ms.model.lora`.
+
     Shapes: x [..., in_size] -> [..., out_size]; weight [out_size, in_size]; bias [out_size].
     """
 
@@ -42,13 +46,15 @@ class Dense(nn.Cell):
         self.weight = normal_parameter(out_size, in_size, std=std)
         self.bias = Parameter(initializer(Zero(), [out_size], ms.float32))
         self.linear = Linear()
+        self.adapter: nn.Cell | None = None
 
     def construct(self, x: Tensor) -> Tensor:
         return self.linear(ops.cast(x, self.dtype), *self.weights())
 
     def weights(self) -> tuple[Tensor, Tensor]:
         """Weight and bias in the dtype of the computation, for callers that fuse this layer with others."""
-        return ops.cast(self.weight, self.dtype), ops.cast(self.bias, self.dtype)
+        weight = self.weight if self.adapter is None else self.adapter(self.weight)
+        return ops.cast(weight, self.dtype), ops.cast(self.bias, self.dtype)
 
 
 class NormParameters(nn.Cell):
