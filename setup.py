@@ -16,7 +16,9 @@ CARRIED = {"configs/*.yaml": "named_configs", "mindspore_hub_conf.py": "hub"}
 SERVE = ["flask>=3.0", "waitress>=3.0", "pydantic>=2.6", "prometheus-client>=0.20", "orjson>=3.9"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
 KERNELS = ["ziglang>=0.12"]  # a C++ compiler from PyPI, for machines without g++ or clang++
+PARQUET = ["pyarrow>=15,<24"]  # later ones need numpy 2
 DEV = [
+    *PARQUET,
     "pytest>=8.0",
     "pytest-timeout>=2.3",
     "ruff==0.17.*",
@@ -83,6 +85,7 @@ setup(
         "serve": SERVE,
         "onnx": ONNX,
         "kernels": KERNELS,
+        "parquet": PARQUET,
         "dev": DEV,
     },
     entry_points={"console_scripts": ["bert-ms = bert_ms.cli:main"]},

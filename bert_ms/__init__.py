@@ -13,26 +13,50 @@ __version__ = "0.1.0"
 # Public name -> (module, attribute); an empty attribute is the module itself.
 _PUBLIC = {
     "BertConfig": ("bert_ms.config", "BertConfig"),
+    "SentenceEncoder": ("bert_ms.pipelines.sentences", "SentenceEncoder"),
     "Tokenizer": ("bert_ms.tokenization", "Tokenizer"),
+    "add_adapter": ("bert_ms.hub.adapters", "add_adapter"),
     "convert": ("bert_ms.hub.convert", "convert"),
     "from_config": ("bert_ms.hub.load", "from_config"),
     "from_pretrained": ("bert_ms.hub.load", "from_pretrained"),
+    "load_adapter": ("bert_ms.hub.adapters", "load_adapter"),
+    "merge_adapter": ("bert_ms.hub.adapters", "merge_adapter"),
     "metrics": ("bert_ms.metrics", ""),
     "pipeline": ("bert_ms.pipelines.text", "pipeline"),
+    "save_adapter": ("bert_ms.hub.adapters", "save_adapter"),
     "with_loss": ("bert_ms.hub.load", "with_loss"),
 }
 
 if TYPE_CHECKING:
     from bert_ms import metrics as metrics
     from bert_ms.config import BertConfig as BertConfig
+    from bert_ms.hub.adapters import add_adapter as add_adapter
+    from bert_ms.hub.adapters import load_adapter as load_adapter
+    from bert_ms.hub.adapters import merge_adapter as merge_adapter
+    from bert_ms.hub.adapters import save_adapter as save_adapter
     from bert_ms.hub.convert import convert as convert
     from bert_ms.hub.load import from_config as from_config
     from bert_ms.hub.load import from_pretrained as from_pretrained
     from bert_ms.hub.load import with_loss as with_loss
+    from bert_ms.pipelines.sentences import SentenceEncoder as SentenceEncoder
     from bert_ms.pipelines.text import pipeline as pipeline
     from bert_ms.tokenization import Tokenizer as Tokenizer
 
-__all__ = ["BertConfig", "Tokenizer", "convert", "from_config", "from_pretrained", "metrics", "pipeline", "with_loss"]
+__all__ = [
+    "BertConfig",
+    "SentenceEncoder",
+    "Tokenizer",
+    "add_adapter",
+    "convert",
+    "from_config",
+    "from_pretrained",
+    "load_adapter",
+    "merge_adapter",
+    "metrics",
+    "pipeline",
+    "save_adapter",
+    "with_loss",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -161,6 +161,27 @@ def _convert(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model-config", metavar="FILE", help="of the network, where the source has none")
 
 
+def _encode(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", help="weights: a directory, a checkpoint file, or a catalogue name such as minilm")
+    command.add_argument("input", help="a file with one text a line; - reads standard input")
+    command.add_argument("-o", "--output", required=True, metavar="FILE", help="ending in .npy, .jsonl or .parquet")
+    command.add_argument("--format", choices=("npy", "jsonl", "parquet"), help="where the ending does not say")
+    command.add_argument("--column", metavar="KEY", help="lines are JSON objects; the text is under this key")
+    command.add_argument("--pooling", choices=("mean", "cls", "max", "pooled"), help="the source's own, or mean")
+    command.add_argument("--layers", default="-1", metavar="N,...", help="pool their mean: -1,-2,-3,-4; default -1")
+    command.add_argument("--normalize", choices=("yes", "no"), help="vectors of length 1: the source's own, or yes")
+    command.add_argument("--max-length", type=int, metavar="N", help="longest text in tokens")
+    command.add_argument(
+        "--long-inputs",
+        choices=("truncate", "windows", "error"),
+        default="truncate",
+        help="longer texts are cut, read in windows whose vectors are averaged, or refused",
+    )
+    command.add_argument("--batch-size", type=int, default=32, metavar="N", help="most texts of a batch; default 32")
+    command.add_argument("--prompt", metavar="TEXT", help="every text begins with it")
+    command.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu", "ascend"), help="default auto")
+
+
 def _doctor(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON, for programs")
 
@@ -197,6 +218,14 @@ Examples:
   bert-ms convert runs/squad_sample hf/ --format safetensors        for Hugging Face Transformers
   bert-ms convert bert-base-uncased/ bert.ckpt --format modelzoo    for the MindSpore model zoo
 """,
+    "encode": """
+Examples:
+  bert-ms encode minilm sentences.txt -o vectors.npy
+  bert-ms encode minilm rows.jsonl --column text -o vectors.jsonl --layers -1,-2,-3,-4 --pooling mean
+  cat sentences.txt | bert-ms encode runs/mine - -o vectors.npy
+An interrupted call goes on when it is given again. Search in what was written:
+  encoder = bert_ms.SentenceEncoder("minilm"); encoder.search("a cat", numpy.load("vectors.npy", mmap_mode="r"))
+""",
     "doctor": """
 Examples:
   bert-ms doctor
@@ -215,6 +244,7 @@ _COMMANDS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None], str,
     ("predict", "answer the questions of a file", _predict, "bert_ms.cli.runs:predict",
      _EXAMPLES["predict"] + OVERRIDES),
     ("convert", "write a checkpoint in another format", _convert, "bert_ms.cli.convert:convert", _EXAMPLES["convert"]),
+    ("encode", "texts to vectors", _encode, "bert_ms.cli.encode:encode", _EXAMPLES["encode"]),
     ("doctor", "say what this machine has, and what is missing", _doctor, "bert_ms.cli.doctor:doctor",
      _EXAMPLES["doctor"]),
 )  # fmt: skip

@@ -37,7 +37,7 @@ def nlp() -> Any:
 
     def get(name: str) -> Any:
         if name not in made:
-            made[name] = bert_ms.pipeline(tasks[name], HERE / name, device="cpu", batch_size=4)
+            made[name] = bert_ms.pipeline(tasks[name], HERE / name, device="cpu", batch_size=8)
         return made[name]
 
     return get

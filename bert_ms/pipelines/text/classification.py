@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bert_ms.decoding.labels import sigmoid, softmax
 from bert_ms.errors import ConfigError, DataError
 from bert_ms.pipelines.text.base import TextPipeline, fields_of, text_and_pair
 
@@ -131,14 +132,3 @@ def mean_by(values: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:
     sums = np.zeros((count, values.shape[1]), np.float64)
     np.add.at(sums, owner, values)
     return (sums / np.bincount(owner, minlength=count)[:, None]).astype(np.float32)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities over the last axis."""
-    raised = np.exp(logits - logits.max(-1, keepdims=True))
-    return raised / raised.sum(-1, keepdims=True)
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Each number as a probability of its own."""
-    return 0.5 * (1.0 + np.tanh(0.5 * logits))

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from bert_ms.decoding.labels import softmax
 from bert_ms.errors import ConfigError, DataError
 from bert_ms.pipelines.text.base import TextPipeline
-from bert_ms.pipelines.text.classification import softmax
 from bert_ms.records import Encoding
 
 # Rows of word logits are V numbers wide each: gaps are read so many at a time.

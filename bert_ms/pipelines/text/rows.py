@@ -34,6 +34,7 @@ def run_rows(
     batch_size: int,
     longest: int | None = None,
     extra: Sequence[np.ndarray] = (),
+    buckets: Sequence[int] = BUCKETS,
 ) -> dict[str, np.ndarray]:
     """Outputs of every row.
 
@@ -46,6 +47,7 @@ def run_rows(
         batch_size: most rows of a batch.
         longest: that the network can take, in tokens; None if there is no such length.
         extra: arrays [rows, ...] that the network takes after its inputs.
+        buckets: lengths that rows are padded to, ascending.
 
     Returns:
         By output, float32: flat [T, ...] for those that are one a token, row after row; [rows, ...] for the others.
@@ -53,7 +55,7 @@ def run_rows(
     parts: dict[str, list[np.ndarray]] = {}
     lengths = features.lengths()
     order: list[np.ndarray] = []
-    for rows, size, length in _batches(lengths, batch_size, longest):
+    for rows, size, length in _batches(lengths, batch_size, longest, buckets):
         pad_token_id = int(str(features.meta.get("pad_token_id", 0)))
         batch = pad(take(features, rows), length, size=size, pad_token_id=pad_token_id)
         arrays = [batch[name] for name in INPUT_NAMES] + [_filled(array[rows], size) for array in extra]
@@ -68,23 +70,25 @@ def run_rows(
     }
 
 
-def _batches(lengths: np.ndarray, batch_size: int, longest: int | None) -> Iterator[tuple[np.ndarray, int, int]]:
+def _batches(
+    lengths: np.ndarray, batch_size: int, longest: int | None, buckets: Sequence[int]
+) -> Iterator[tuple[np.ndarray, int, int]]:
     """Row numbers of each batch, its size, and the length that it is padded to."""
     order = np.argsort(-lengths, kind="stable")
     for begin in range(0, len(order), batch_size):
         rows = order[begin : begin + batch_size]
         size = min(batch_size, 1 << (len(rows) - 1).bit_length())
-        yield rows, size, bucket(int(lengths[rows].max()), longest)
+        yield rows, size, bucket(int(lengths[rows].max()), longest, buckets)
 
 
-def bucket(length: int, longest: int | None = None) -> int:
+def bucket(length: int, longest: int | None = None, buckets: Sequence[int] = BUCKETS) -> int:
     """The length that a row is padded to, never beyond `longest`.
 
     >>> bucket(5), bucket(65), bucket(600), bucket(290, 300)
     (32, 128, 1024, 300)
     """
-    last = BUCKETS[-1]
-    padded = next((size for size in BUCKETS if length <= size), -(-length // last) * last)
+    last = buckets[-1]
+    padded = next((size for size in buckets if length <= size), -(-length // last) * last)
     return padded if longest is None else min(padded, max(longest, length))
 
 

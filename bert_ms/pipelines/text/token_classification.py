@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bert_ms.decoding.labels import softmax
 from bert_ms.errors import ConfigError, DataError
 from bert_ms.pipelines.text.base import TextPipeline
-from bert_ms.pipelines.text.classification import label_names, softmax
+from bert_ms.pipelines.text.classification import label_names
 from bert_ms.records import Encoding
+from bert_ms.tags.viterbi import viterbi
 from bert_ms.tokenization.windows import spans
 
 Aggregation = Literal["none", "simple", "first", "average", "max"]
@@ -127,8 +129,6 @@ class TokenClassification(TextPipeline):
         shares_TL = softmax(logits_TC[:, :count])
         if self.transitions is None or not len(logits_TC):
             return shares_TL
-        from bert_ms.decoding.tags import viterbi
-
         (path,) = viterbi(logits_TC[None], self.transitions, starts_word[None])
         # The path runs over the words' first pieces, the others follow their word.
         tags = path[np.maximum.accumulate(np.where(starts_word, np.arange(len(path)), 0))]

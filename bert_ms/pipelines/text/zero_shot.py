@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from bert_ms.decoding.labels import softmax
 from bert_ms.errors import ConfigError, DataError, unknown
 from bert_ms.pipelines.text.base import TextPipeline, Truncation
-from bert_ms.pipelines.text.classification import label_names, softmax
+from bert_ms.pipelines.text.classification import label_names
 from bert_ms.records import Encoding
 
 ENTAILS, CONTRADICTS = "entail", "contradict"
