@@ -178,6 +178,8 @@ class LabelledRows:
             raise ConfigError(f"data.label_column is not given: which of the columns of {self.path} ({has[:300]})?")
         wanted = ", ".join(repr(name) for name in missing)
         hint = "" if named[0].has_header else " Without a header (data.has_header=false) columns are numbers from 0."
+        if missing == [named[0].label]:
+            hint += " `bert-ms predict` needs no labels."
         raise DataError(f"{self.path} has no column {wanted}. It has: {has[:300]}.{hint}")
 
     def _lacking(self, layout: Columns, first: Row) -> list[str | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import real_data
 from bert_ms.config.loading import named_configs, resolve_config
 from tests.support import REPOSITORY
 
@@ -25,6 +26,21 @@ def test_the_folder_holds_the_configurations_that_are_promised() -> None:
         "squad_nezha_large",
         "squad_base_ascend",
         "cmrc2018_base_chinese",
+        "glue_cola",
+        "glue_sst2",
+        "glue_mrpc",
+        "glue_stsb",
+        "glue_qqp",
+        "glue_mnli",
+        "glue_qnli",
+        "glue_rte",
+        "glue_wnli",
+        "xnli",
+        "lcqmc",
+        "chnsenticorp",
+        "tnews",
+        "swag",
+        "text_classification_own",
     }
     assert {name: path.name for name, path in named_configs().items()} == {p.stem: p.name for p in CONFIGS}
 
@@ -51,3 +67,15 @@ def test_the_reference_run_has_the_settings_of_its_twin() -> None:
     assert (optimizer.name, optimizer.learning_rate, optimizer.weight_decay) == ("adamw", 1e-4, 0.01)
     assert (optimizer.eps, optimizer.bias_correction, optimizer.max_grad_norm) == (1e-6, True, 1.0)
     assert (config.schedule.name, config.schedule.warmup_ratio) == ("linear", 0.1)
+
+
+@pytest.mark.parametrize("name", ["mrpc", "sst2", "rte", "cola", "stsb"])
+def test_glue_has_the_settings_that_are_compared_with_the_peers(name: str) -> None:
+    task = real_data.TASKS[name]
+    config = resolve_config(task.config)
+    assert (config.data.dataset, config.data.max_length) == (name, task.max_length)
+    training, optimizer, schedule = config.training, config.optimizer, config.schedule
+    assert (training.epochs, training.batch_size, training.accumulate) == (task.epochs, task.batch_size, 1)
+    assert (optimizer.name, optimizer.learning_rate, optimizer.weight_decay) == ("adamw", task.learning_rate, 0.01)
+    assert (optimizer.eps, optimizer.max_grad_norm) == (1e-6, 1.0)
+    assert (schedule.name, schedule.warmup_ratio) == ("linear", 0.1)
