@@ -161,6 +161,12 @@ def _convert(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model-config", metavar="FILE", help="of the network, where the source has none")
 
 
+def _inspect(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", help="a directory, a checkpoint file of any format, or a catalogue name")
+    command.add_argument("--model-config", metavar="FILE", help="of the network, where the source has none")
+    command.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
 def _encode(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", help="weights: a directory, a checkpoint file, or a catalogue name such as minilm")
     command.add_argument("input", help="a file with one text a line; - reads standard input")
@@ -218,6 +224,12 @@ Examples:
   bert-ms convert runs/squad_sample hf/ --format safetensors        for Hugging Face Transformers
   bert-ms convert bert-base-uncased/ bert.ckpt --format modelzoo    for the MindSpore model zoo
 """,
+    "inspect": """
+Examples:
+  bert-ms inspect minilm
+  bert-ms inspect bert_model.ckpt.index --model-config bert_config.json
+Says format, origin, sizes, labels, what nothing explains, and for each task what would be new.
+""",
     "encode": """
 Examples:
   bert-ms encode minilm sentences.txt -o vectors.npy
@@ -244,6 +256,8 @@ _COMMANDS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None], str,
     ("predict", "answer the questions of a file", _predict, "bert_ms.cli.runs:predict",
      _EXAMPLES["predict"] + OVERRIDES),
     ("convert", "write a checkpoint in another format", _convert, "bert_ms.cli.convert:convert", _EXAMPLES["convert"]),
+    ("inspect", "say what is in a checkpoint, and what it would lack for each task", _inspect,
+     "bert_ms.cli.inspect:show", _EXAMPLES["inspect"]),
     ("encode", "texts to vectors", _encode, "bert_ms.cli.encode:encode", _EXAMPLES["encode"]),
     ("doctor", "say what this machine has, and what is missing", _doctor, "bert_ms.cli.doctor:doctor",
      _EXAMPLES["doctor"]),
