@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bert_ms import tasks
 from bert_ms.config import RunConfig
 from bert_ms.hub import catalogue
 from bert_ms.pipelines.evaluator import Evaluator
@@ -43,7 +44,7 @@ def story_of_training(run: Concluded, scores: Mapping[str, float], before: Mappi
         device=run.device,
         command=command_line(),
         workers=run.workers,
-        model=_network_facts(run.config, run.network),
+        model={**_network_facts(run.config, run.network), "learning parameters": f"{run.learning:,}"},
         data=data,
         setting=setting,
         metrics=read_metrics(run.folder.path / METRICS),
@@ -52,7 +53,7 @@ def story_of_training(run: Concluded, scores: Mapping[str, float], before: Mappi
         scores=scores,
         scores_before=before,
         findings=[] if run.evaluator is None else findings_of(run.evaluator),
-        has_windows=any(map(_has_windows, prepared)),
+        has_windows=_has_windows(run.config, *prepared),
     )
 
 
@@ -83,10 +84,10 @@ def story_of_evaluation(
         model=_network_facts(config, network),
         data={"evaluation rows": _rows(evaluator.prepared)},
         seconds=seconds,
-        main_metric=config.training.metric or evaluator.task.metric or "",
+        main_metric=config.training.metric or evaluator.work.metric(config) or evaluator.task.metric or "",
         scores=scores,
         findings=findings_of(evaluator),
-        has_windows=_has_windows(evaluator.prepared),
+        has_windows=_has_windows(config, evaluator.prepared),
     )
 
 
@@ -127,5 +128,7 @@ def _rows(prepared: Prepared) -> str:
     return f"{rows:,}" if rows == examples else f"{rows:,} of {examples:,} examples"
 
 
-def _has_windows(prepared: Prepared) -> bool:
-    return len(prepared.rows.lengths()) > len(prepared.examples) > 0
+def _has_windows(config: RunConfig, *prepared: Prepared) -> bool:
+    """Some example did not fit into one row."""
+    reads_windows = tasks.get(config.task).load("work").reads_windows()
+    return reads_windows and any(len(each.rows.lengths()) > len(each.examples) for each in prepared)

@@ -15,6 +15,8 @@ from bert_ms.decoding import label_files
 from bert_ms.decoding import labels as decoding
 from bert_ms.metrics import classification as metrics
 from bert_ms.records import LABELS, ChoiceExample, ChoicePrediction, Features
+from bert_ms.tasks.findings import Finding
+from bert_ms.tasks.findings import choices as choice_findings
 from bert_ms.tasks.work import Prepared, Purpose, Work
 from bert_ms.tokenization import Tokenizer
 
@@ -78,6 +80,10 @@ class MultipleChoiceWork(Work):
         """predictions.tsv and predictions.jsonl."""
         pairs = list(zip(prepared.examples, predictions, strict=True))
         return label_files.write_predictions(directory, _COLUMNS, self._rows(pairs), self._lines(pairs))
+
+    def findings(self, prepared: Prepared, predictions: Sequence[ChoicePrediction]) -> Sequence[Finding]:
+        """Calibration, the place of the right choice, mistakes with all their choices."""
+        return choice_findings.findings(prepared.examples, predictions)
 
     def _features(self, examples: Sequence[ChoiceExample], *, with_labels: bool) -> Features:
         count = len(examples[0].choices)

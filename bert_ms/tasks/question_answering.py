@@ -87,6 +87,11 @@ class QuestionAnsweringWork(Work):
         """predictions.json, nbest_predictions.json and, where questions may have no answer, null_odds.json."""
         return decoding.write_predictions(directory, predictions, bool(prepared.facts[WITH_NEGATIVES]))
 
+    @classmethod
+    def reads_windows(cls) -> bool:
+        """Long passages are."""
+        return True
+
     def findings(self, prepared: Prepared, predictions: Sequence[QuestionPrediction]) -> Sequence[Finding]:
         """Scores by question word and by length of the answer; questions answered, partly right and missed."""
         return question_findings.findings(

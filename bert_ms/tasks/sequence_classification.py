@@ -18,6 +18,8 @@ from bert_ms.errors import ConfigError
 from bert_ms.metrics import classification as metrics
 from bert_ms.records import LABELS, Features, LabelPrediction, TextExample
 from bert_ms.tasks import label_names
+from bert_ms.tasks.findings import Finding
+from bert_ms.tasks.findings import texts as text_findings
 from bert_ms.tasks.submissions import submission
 from bert_ms.tasks.work import Prepared, Purpose, Work
 from bert_ms.tokenization import Tokenizer
@@ -175,6 +177,10 @@ class SequenceClassificationWork(Work):
             self._lines(prepared.examples, predictions),
             submission(self.dataset, prepared.facts[SOURCE], predictions) if is_test else None,
         )
+
+    def findings(self, prepared: Prepared, predictions: Sequence[LabelPrediction]) -> Sequence[Finding]:
+        """What fits the kind of labels: confusion, scores by label, curves, calibration, the worst mistakes."""
+        return text_findings.findings(prepared.examples, predictions, self.labels)
 
     def _begin(self, train_file: str | Path | None) -> None:
         """Kind of labels, and the labels themselves where they are known before any data is read."""

@@ -19,6 +19,8 @@ from bert_ms.metrics import entities as metrics
 from bert_ms.records import TagsPrediction, TokenExample
 from bert_ms.tags import schemes
 from bert_ms.tasks import label_names
+from bert_ms.tasks.findings import Finding
+from bert_ms.tasks.findings import tags as tag_findings
 from bert_ms.tasks.work import Prepared, Purpose, Work
 from bert_ms.tokenization import Tokenizer
 
@@ -123,6 +125,15 @@ class TokenClassificationWork(Work):
             joiner=str(prepared.facts[JOINER]),
             scores=metrics.report(*_both(prepared, predictions)) if is_known else None,
         )
+
+    @classmethod
+    def reads_windows(cls) -> bool:
+        """Long sentences are."""
+        return True
+
+    def findings(self, prepared: Prepared, predictions: Sequence[TagsPrediction]) -> Sequence[Finding]:
+        """Scores by type and length, what is taken for what, borders, sentences with mistakes."""
+        return tag_findings.findings(prepared.examples, predictions, joiner=str(prepared.facts[JOINER]))
 
     def _of_training(self, types: Sequence[str], path: str | Path) -> tuple[str, ...]:
         labels = label_names.for_training(

@@ -102,6 +102,11 @@ class Work(ABC):
         buckets = self.config.data.buckets
         return Batches(prepared.rows, batch_size=batch_size, seed=seed, buckets=buckets, rank=rank, size=size)
 
+    @classmethod
+    def reads_windows(cls) -> bool:
+        """Whether a long example is read in several rows, `data.stride` apart."""
+        return False
+
     def findings(self, prepared: Prepared, predictions: Sequence[Any]) -> Sequence[Finding]:
         """What the report shows of scored predictions: tables, curves, mistakes."""
         return ()

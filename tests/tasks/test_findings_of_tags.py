@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from bert_ms.metrics import entities as metrics
 from bert_ms.records import TagsPrediction, TokenExample
+from bert_ms.tags.entities import Entity
 from bert_ms.tasks.findings import ConfusionFinding, GalleryFinding, Part, TableFinding, tags
-from bert_ms.tasks.findings.entities import Entity, Match, compared, entities, matches
-from bert_ms.tasks.findings.sentences import joined, marked_sentence
+from bert_ms.tasks.findings.entities import Match, compared, matches
+from bert_ms.tasks.findings.sentences import marked_sentence
 
 # words, gold tags, predicted tags
 CASES = [
@@ -26,23 +28,9 @@ def finding(title: str) -> TableFinding | ConfusionFinding | GalleryFinding:
     return next(f for f in tags.findings(EXAMPLES, PREDICTIONS) if f.title == title)  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("O I-PER I-PER", [Entity(1, 3, "PER")]),
-        ("B-PER I-LOC", [Entity(0, 1, "PER"), Entity(1, 2, "LOC")]),
-        ("B-PER B-PER O", [Entity(0, 1, "PER"), Entity(1, 2, "PER")]),
-        ("B-LOC O I-LOC", [Entity(0, 1, "LOC"), Entity(2, 3, "LOC")]),
-        ("O", []),
-    ],
-)
-def test_entities_are_read_as_seqeval_reads_them(text: str, found: list[Entity]) -> None:
-    assert entities(text.split()) == found
-
-
 def test_an_entity_meets_the_one_on_its_own_words_before_one_that_overlaps() -> None:
-    gold = [Entity(0, 3, "ORG"), Entity(3, 5, "LOC")]
-    predicted = [Entity(2, 5, "ORG"), Entity(3, 5, "PER")]
+    gold = [Entity("ORG", 0, 3), Entity("LOC", 3, 5)]
+    predicted = [Entity("ORG", 2, 5), Entity("PER", 3, 5)]
     # the second predicted entity belongs to the second gold one, so the first is left for the first
     assert matches(gold, predicted) == (Match(gold[0], predicted[0]), Match(gold[1], predicted[1]))
     assert [match.outcome for match in matches(gold, predicted)] == ["wrong border", "wrong type"]
@@ -57,6 +45,15 @@ def test_scores_by_type_count_exact_entities() -> None:
         ["PER", 2, 1, 100.0, 50.0, pytest.approx(200 / 3)],
         ["all", 5, 5, 40.0, 40.0, 40.0],
     ]
+
+
+def test_scores_by_type_are_those_of_the_metric() -> None:
+    theirs = metrics.by_type([e.tags or () for e in EXAMPLES], [p.tags for p in PREDICTIONS])
+    ours = {row[0]: row[1:] for row in finding("Scores by type").rows}
+    for name, scores in theirs.items():
+        assert ours[name] == pytest.approx(
+            [scores.support, scores.predicted, scores.precision, scores.recall, scores.f1]
+        )
 
 
 def test_confusion_has_missed_and_spurious_entities() -> None:
@@ -103,9 +100,8 @@ def test_entities_are_marked_with_their_types() -> None:
 
 def test_chinese_is_joined_without_spaces() -> None:
     example = TokenExample("1", tuple("在北京见 OK 吧".replace(" ", "")), ("O", "B-LOC", "I-LOC", "O", "O", "O", "O"))
-    parts = marked_sentence(compared(example, TagsPrediction("1", ("O",) * 7, (1.0,) * 7)))
-    assert parts[:2] == [Part("在"), Part("北京", "gold", "LOC")]
-    assert joined(["iPhone", "手", "机"]) == "iPhone 手机"
+    parts = marked_sentence(compared(example, TagsPrediction("1", ("O",) * 7, (1.0,) * 7)), joiner="")
+    assert parts == [Part("在"), Part("北京", "gold", "LOC"), Part("见OK吧")]
 
 
 def test_a_long_sentence_is_cut_around_its_entities() -> None:

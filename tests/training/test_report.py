@@ -159,7 +159,7 @@ def test_scores_are_ordered_by_what_they_say() -> None:
     ("name", "value", "words"),
     [
         ("spearman", 88.123, ("Spearman correlation", "88.12")),
-        ("mlm_loss", 2.34567, ("Masked words, loss", "2.346")),
+        ("masked_lm_loss", 2.34567, ("Masked words, loss", "2.346")),
         ("total", 1200.0, ("Questions", "1,200")),
         ("weighted_f1", 50.0, ("Weighted F1", "50.00")),
         ("f1", None, ("F1", "–")),

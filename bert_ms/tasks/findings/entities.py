@@ -7,22 +7,10 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from bert_ms.records import TagsPrediction, TokenExample
+from bert_ms.tags.entities import Entity, entities
 
 Outcome = Literal["right", "wrong type", "wrong border", "wrong border and type", "missed", "spurious"]
 OUTCOMES: tuple[Outcome, ...] = ("right", "wrong type", "wrong border", "wrong border and type", "missed", "spurious")
-
-
-class Entity(NamedTuple):
-    """Words `start` to `end` (not included) of a sentence, and what they name."""
-
-    start: int
-    end: int
-    type: str
-
-    @property
-    def length(self) -> int:
-        """In words."""
-        return self.end - self.start
 
 
 class Match(NamedTuple):
@@ -38,7 +26,7 @@ class Match(NamedTuple):
             return "missed"
         if self.gold is None:
             return "spurious"
-        if self.gold[:2] == self.predicted[:2]:
+        if _place(self.gold) == _place(self.predicted):
             return "right" if self.gold.type == self.predicted.type else "wrong type"
         return "wrong border" if self.gold.type == self.predicted.type else "wrong border and type"
 
@@ -62,27 +50,10 @@ def compared(example: TokenExample, prediction: TagsPrediction) -> Sentence:
     return Sentence(example, prediction, matches(entities(example.tags), entities(prediction.tags)))
 
 
-def entities(tags: Sequence[str]) -> list[Entity]:
-    """Entities of tags in BIO form; an `I-` that continues nothing begins one.
-
-    Source: seqeval's `get_entities`, whose default mode scores so.
-    """
-    found: list[Entity] = []
-    for at, tag in enumerate(tags):
-        prefix, _, name = tag.partition("-")
-        if prefix not in ("B", "I"):
-            continue
-        if prefix == "I" and found and found[-1].end == at and found[-1].type == name:
-            found[-1] = found[-1]._replace(end=at + 1)
-        else:
-            found.append(Entity(at, at + 1, name))
-    return found
-
-
 def matches(gold: Sequence[Entity], predicted: Sequence[Entity]) -> tuple[Match, ...]:
     """Each entity once: those on the same words together first, then those that overlap most; by place."""
     pairs = [(_overlap(g, p), g, p) for g in gold for p in predicted if _overlap(g, p)]
-    pairs.sort(key=lambda pair: (pair[1][:2] != pair[2][:2], -pair[0], pair[1].type != pair[2].type, pair[1], pair[2]))
+    pairs.sort(key=_rank)
     left_gold, left_predicted = dict.fromkeys(gold), dict.fromkeys(predicted)
     found: list[Match] = []
     for _, one, other in pairs:
@@ -90,7 +61,18 @@ def matches(gold: Sequence[Entity], predicted: Sequence[Entity]) -> tuple[Match,
             del left_gold[one], left_predicted[other]
             found.append(Match(one, other))
     found += [Match(one, None) for one in left_gold] + [Match(None, other) for other in left_predicted]
-    return tuple(sorted(found, key=lambda match: match.gold or match.predicted or Entity(0, 0, "")))
+    return tuple(sorted(found, key=lambda match: [_place(entity) for entity in match if entity is not None]))
+
+
+def _rank(pair: tuple[int, Entity, Entity]) -> tuple[bool, int, bool, tuple[int, int], tuple[int, int]]:
+    """Pairs on the same words first, then those with more words in common, then those of one type."""
+    overlap, gold, predicted = pair
+    places = _place(gold), _place(predicted)
+    return places[0] != places[1], -overlap, gold.type != predicted.type, *places
+
+
+def _place(entity: Entity) -> tuple[int, int]:
+    return entity.start, entity.end
 
 
 def _overlap(one: Entity, other: Entity) -> int:

@@ -20,7 +20,7 @@ def precision_recall_chart(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) 
     Args:
         curves: by name for the legend: (is_true bool [N], probabilities [N]).
     """
-    note = "From left to right the threshold falls: more is found, and more of it is wrong."
+    note = "From left to right the threshold falls: more is found, and more of it is wrong. AP: average precision."
     if len(curves) == 1:
         truth, scores = next(iter(curves.values()))
         area = roc_auc(truth, scores)
@@ -30,7 +30,7 @@ def precision_recall_chart(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) 
         note=note,
         section=SECTION,
         series=[
-            Series(name=f"{name} (average precision {average_precision(*curve):.3f})", points=_points(*curve))
+            Series(name=f"{name} (AP {average_precision(*curve):.3f})", points=_points(*curve))
             for name, curve in curves.items()
         ],
         x_name="recall",
@@ -60,7 +60,7 @@ def calibration_chart(probabilities: np.ndarray, is_right: np.ndarray, *, of: st
         section=SECTION,
         series=[
             Series(
-                name="right",
+                name="",
                 points=[(float(found.low[place]) + width / 2, float(found.accuracy[place])) for place in filled],
                 style="bars",
                 width=width,

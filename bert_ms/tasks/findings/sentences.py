@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 
+from bert_ms.tags.entities import Entity
 from bert_ms.tasks.findings.choosing import mark_of
-from bert_ms.tasks.findings.entities import Entity, Sentence
+from bert_ms.tasks.findings.entities import Sentence
 from bert_ms.tasks.findings.kinds import Part
 
 MEANINGS: dict[str, str] = {
@@ -19,8 +19,8 @@ MEANINGS: dict[str, str] = {
 _MOST_WORDS, _AROUND = 120, 25
 
 
-def marked_sentence(sentence: Sentence) -> list[Part]:
-    """The words with their entities; of a long sentence, what stands around them.
+def marked_sentence(sentence: Sentence, joiner: str = " ") -> list[Part]:
+    """The words with their entities and `joiner` between them; of a long sentence, what stands around the entities.
 
     A word in a gold and in a predicted entity is marked as both; where their types differ, as wrong, with both types
     beside it. An entity's type stands after its last word.
@@ -32,7 +32,7 @@ def marked_sentence(sentence: Sentence) -> list[Part]:
     for low, high in _shown(len(words), [*gold, *predicted]):
         if low > 0:
             parts.append(Part(" … " if parts else "… "))
-        parts += _marked(words, low, high, gold, predicted)
+        parts += _marked(words, (low, high), gold, predicted, joiner)
         if high == len(words):
             break
     else:
@@ -40,22 +40,13 @@ def marked_sentence(sentence: Sentence) -> list[Part]:
     return parts
 
 
-def joined(words: Sequence[str]) -> str:
-    """Words as one text: with spaces between them, except between Chinese and Japanese characters.
-
-    >>> joined(["U.N.", "official"]), joined(["北", "京", "OK"])
-    ('U.N. official', '北京 OK')
-    """
-    return "".join(_between(words, at) + word for at, word in enumerate(words))
-
-
 def _shown(count: int, entities: Sequence[Entity]) -> list[tuple[int, int]]:
     """The whole sentence; or of a long one, the surroundings of its entities, those that touch joined."""
     if count <= _MOST_WORDS:
         return [(0, count)]
     kept: list[tuple[int, int]] = []
-    for entity in sorted(entities) or [Entity(0, 1, "")]:
-        low, high = max(entity.start - _AROUND, 0), min(entity.end + _AROUND, count)
+    for start, end in sorted((entity.start, entity.end) for entity in entities) or [(0, 1)]:
+        low, high = max(start - _AROUND, 0), min(end + _AROUND, count)
         if kept and low <= kept[-1][1]:
             kept[-1] = (kept[-1][0], max(high, kept[-1][1]))
         else:
@@ -64,10 +55,11 @@ def _shown(count: int, entities: Sequence[Entity]) -> list[tuple[int, int]]:
 
 
 def _marked(
-    words: Sequence[str], low: int, high: int, gold: Sequence[Entity], predicted: Sequence[Entity]
+    words: Sequence[str], shown: tuple[int, int], gold: Sequence[Entity], predicted: Sequence[Entity], joiner: str
 ) -> list[Part]:
-    """Words `low` to `high`, cut at every border of an entity, so that marks never nest."""
-    borders = {low, high} | {at for e in (*gold, *predicted) for at in e[:2] if low < at < high}
+    """Some words, cut at every border of an entity, so that marks never nest."""
+    low, high = shown
+    borders = {low, high} | {at for e in (*gold, *predicted) for at in (e.start, e.end) if low < at < high}
     parts: list[Part] = []
     for begin, end in pairwise(sorted(borders)):
         one = next((e for e in gold if e.start <= begin and end <= e.end), None)
@@ -75,8 +67,8 @@ def _marked(
         mark = mark_of(is_gold=one is not None, is_predicted=other is not None)
         if one is not None and other is not None and one.type != other.type:
             mark = "wrong"
-        _add(parts, Part(_between(words, begin) if begin > low else ""))
-        _add(parts, Part(joined(words[begin:end]), mark, _label(one, other, end)))
+        _add(parts, Part(joiner if begin > low else ""))
+        _add(parts, Part(joiner.join(words[begin:end]), mark, _label(one, other, end)))
     return parts
 
 
@@ -94,14 +86,3 @@ def _label(gold: Entity | None, predicted: Entity | None, end: int) -> str:
     """The types of the entities that end here; gold before predicted where they differ."""
     names = [e.type for e in (gold, predicted) if e is not None and e.end == end]
     return " → ".join(dict.fromkeys(names))
-
-
-def _between(words: Sequence[str], at: int) -> str:
-    """What separates a word from the one before it."""
-    if at == 0 or not words[at] or not words[at - 1]:
-        return ""
-    return "" if _is_wide(words[at - 1][-1]) and _is_wide(words[at][0]) else " "
-
-
-def _is_wide(character: str) -> bool:
-    return unicodedata.east_asian_width(character) in ("W", "F")

@@ -9,8 +9,9 @@ import numpy as np
 
 from bert_ms.metrics.confusion import score_of
 from bert_ms.records import TagsPrediction, TokenExample
+from bert_ms.tags.entities import Entity
 from bert_ms.tasks.findings.choosing import evenly, matched
-from bert_ms.tasks.findings.entities import OUTCOMES, Entity, Match, Outcome, Sentence, compared
+from bert_ms.tasks.findings.entities import OUTCOMES, Match, Outcome, Sentence, compared
 from bert_ms.tasks.findings.kinds import ConfusionFinding, Exhibit, Finding, GalleryFinding, Row, TableFinding
 from bert_ms.tasks.findings.labels import MOST_IN_CARD
 from bert_ms.tasks.findings.probabilities import calibration_chart
@@ -22,12 +23,15 @@ _LENGTHS = ((1, "1 word"), (2, "2 words"), (3, "3 words"), (5, "4 to 5"), (10**9
 _ALL, _NONE_FOUND, _NONE_THERE = "all", "missed", "spurious"
 
 
-def findings(examples: Sequence[TokenExample], predictions: Sequence[TagsPrediction]) -> list[Finding]:
+def findings(
+    examples: Sequence[TokenExample], predictions: Sequence[TagsPrediction], *, joiner: str = " "
+) -> list[Finding]:
     """Scores by type, confusion of types with missed and spurious entities, borders, lengths, sentences with mistakes.
 
     Args:
         examples: those whose tags are not known are left out.
         predictions: a tag for each word, with its probability.
+        joiner: what stands between two words; nothing for Chinese characters.
     """
     sentences = [compared(example, prediction) for example, prediction in matched(examples, predictions, "tags")]
     pairs = [match for sentence in sentences for match in sentence.matches]
@@ -35,7 +39,7 @@ def findings(examples: Sequence[TokenExample], predictions: Sequence[TagsPredict
         return []
     types = sorted({entity.type for match in pairs for entity in match if entity is not None})
     found: list[Finding] = [_by_type(pairs, types), _confusion(pairs, types), _outcomes(pairs), _by_length(pairs)]
-    return [*found, *_calibration(sentences), *_galleries(sentences)]
+    return [*found, *_calibration(sentences), *_galleries(sentences, joiner)]
 
 
 def _scores(pairs: Iterable[Match], belongs: Callable[[Entity], bool]) -> list[float]:
@@ -64,11 +68,15 @@ def _by_type(pairs: Sequence[Match], types: Sequence[str]) -> TableFinding:
     )
 
 
+def _length(entity: Entity) -> int:
+    return entity.end - entity.start
+
+
 def _by_length(pairs: Sequence[Match]) -> TableFinding:
     rows: list[Row] = []
     least = 1
     for most, name in _LENGTHS:
-        scores = _scores(pairs, lambda entity, low=least, high=most: low <= entity.length <= high)  # type: ignore[misc]
+        scores = _scores(pairs, lambda entity, low=least, high=most: low <= _length(entity) <= high)  # type: ignore[misc]
         least = most + 1
         if scores[0] or scores[1]:
             rows.append([name, *scores])
@@ -125,7 +133,7 @@ def _calibration(sentences: Sequence[Sentence]) -> list[Finding]:
     return [calibration_chart(np.array(confidence), np.array(is_right), of="entities found")] if confidence else []
 
 
-def _galleries(sentences: Sequence[Sentence]) -> list[Finding]:
+def _galleries(sentences: Sequence[Sentence], joiner: str) -> list[Finding]:
     """Sentences by what went wrong in them, from all over the data, the same ones each time."""
     kinds: tuple[tuple[str, tuple[Outcome, ...]], ...] = (
         ("Missed", ("missed",)),
@@ -139,7 +147,7 @@ def _galleries(sentences: Sequence[Sentence]) -> list[Finding]:
         GalleryFinding(
             title=title,
             section=TO_LOOK_AT,
-            exhibits=[_exhibit(sentence) for sentence in evenly(members, _MOST_SHOWN)],
+            exhibits=[_exhibit(sentence, joiner) for sentence in evenly(members, _MOST_SHOWN)],
             count=len(members),
             meanings=MEANINGS,
         )
@@ -148,10 +156,10 @@ def _galleries(sentences: Sequence[Sentence]) -> list[Finding]:
     ]
 
 
-def _exhibit(sentence: Sentence) -> Exhibit:
+def _exhibit(sentence: Sentence, joiner: str) -> Exhibit:
     counts = Counter(match.outcome for match in sentence.matches)
     return Exhibit(
         origin=sentence.example.id,
-        passages=[marked_sentence(sentence)],
+        passages=[marked_sentence(sentence, joiner)],
         badges=[f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome]],
     )

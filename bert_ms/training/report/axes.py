@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 460, 270
-LEFT, RIGHT, TOP, BOTTOM = 56, 14, 14, 40
+LEFT, RIGHT, TOP, BOTTOM = 56, 22, 14, 40
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Axis:
         """For values from `low` to `high`: a horizontal axis ends with them, a vertical one with round numbers."""
         if high <= low:
             low, high = (low - 1, high + 1) if low else (0.0, 1.0)
-        step = _round_step((high - low) / 4)
+        step = _round_step((high - low) / 5)
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
         inside = [n * step for n in range(first, last + 1)]
         if begin < end:

@@ -12,6 +12,8 @@ from bert_ms.training.report.axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 
 Range = tuple[float, float]
 
+_HEAD = 16  # room above the frame for the name of the vertical axis
+
 
 @dataclass(frozen=True)
 class Line:
@@ -73,15 +75,17 @@ def line_chart(
     body += [_drawn(line, x_axis, y_axis) for line in lines if line.style == "bars"]
     body += [_diagonal(x_axis, y_axis)] if has_diagonal else []
     body += [_drawn(line, x_axis, y_axis) for line in lines if line.style != "bars"]
+    body += [_labels(line, x_axis, y_axis) for line in lines if line.labels]
     legend = "".join(
         f'<span class="key c{line.colour}{" faint" if line.is_faint else ""}"><i></i>{escape(line.name)}</span>'
         for line in lines
         if line.name
     )
-    side = f'<text class="axis" x="2" y="{TOP - 3}">{escape(y_name)}</text>' if y_name else ""
+    side = f'<text class="axis" x="2" y="-4">{escape(y_name)}</text>' if y_name else ""
+    head = _HEAD if y_name else 0
     return (
         f'<figure class="chart"><figcaption>{escape(title)}<span class="legend">{legend}</span></figcaption>{below}'
-        f'<svg viewBox="0 {-8 if side else 0} {WIDTH} {HEIGHT + (8 if side else 0)}" role="img" '
+        f'<svg viewBox="0 {-head} {WIDTH} {HEIGHT + head}" role="img" '
         f'aria-label="{escape(_sentence(title, lines))}">{"".join(body)}{side}'
         f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">'
         f"{escape(x_name)}</text></svg></figure>"
@@ -131,12 +135,15 @@ def _bars(line: Line, x_axis: Axis, y_axis: Axis) -> str:
             f'width="{max(right - left - 2, 1):g}" height="{abs(ground - top):g}">'
             f"<title>{escape(told)}{y:.4g} at {x:.4g}</title></rect>"
         )
-        if line.labels:
-            parts.append(
-                f'<text class="tick small" x="{(left + right) / 2:g}" y="{max(top - 4, TOP + 9):g}" '
-                f'text-anchor="middle">{escape(line.labels[at])}</text>'
-            )
     return "".join(parts)
+
+
+def _labels(line: Line, x_axis: Axis, y_axis: Axis) -> str:
+    return "".join(
+        f'<text class="tick small" x="{x_axis.at(x):g}" y="{y_axis.at(y) - 4:g}" text-anchor="middle">'
+        f"{escape(label)}</text>"
+        for (x, y), label in zip(line.points, line.labels, strict=True)
+    )
 
 
 def _diagonal(x_axis: Axis, y_axis: Axis) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+_MANY = 24  # rows of a table that is shown whole
+_SHORT = 14  # characters of a row's name that are never broken
+
 
 def section(title: str, body: str) -> str:
     """A part of the page with its heading; nothing if there is nothing in it."""
@@ -26,11 +29,18 @@ def table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str
         rows: each its first cell, then the others as HTML, perhaps with a <td> of their own.
     """
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    body = ""
+    lines = []
     for name, cells in rows:
         wrapped = (cell if cell.startswith("<td") else f"<td>{cell}</td>" for cell in cells)
-        body += f'<tr><th scope="row">{escape(name)}</th>{"".join(wrapped)}</tr>'
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+        kind = "" if len(name) > _SHORT else ' class="short"'
+        lines.append(f'<tr><th scope="row"{kind}>{breakable(name)}</th>{"".join(wrapped)}</tr>')
+    body = "".join(lines)
+    return scrolled(f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>", is_tall=len(lines) > _MANY)
+
+
+def scrolled(html: str, *, is_tall: bool = False) -> str:
+    """What may be wider than its place, or is too tall; it can be scrolled with the keyboard too."""
+    return f'<div class="scroll{" tall" if is_tall else ""}" tabindex="0">{html}</div>'
 
 
 def number_text(value: str | float) -> str:
@@ -38,6 +48,19 @@ def number_text(value: str | float) -> str:
     if isinstance(value, str):
         return value
     return f"{value:,}" if isinstance(value, int) else f"{value:.1f}"
+
+
+def cell(value: str | float) -> str:
+    """A cell of a finding's table as HTML: words to the left, numbers to the right."""
+    text = number_text(value)
+    if isinstance(value, str) and any(map(str.isalpha, value)):
+        return f'<td class="word">{breakable(text)}</td>'
+    return f"<td>{escape(text)}</td>"
+
+
+def breakable(text: str) -> str:
+    """Escaped text that may be broken after each underscore, as long labels have them."""
+    return escape(text).replace("_", "_<wbr>")
 
 
 def facts(values: Iterable[tuple[str, object]]) -> str:

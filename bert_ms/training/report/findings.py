@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html import escape
 from itertools import groupby
 from typing import Any
 
 from bert_ms.tasks.findings import ChartFinding, ConfusionFinding, Finding, GalleryFinding, TableFinding
 from bert_ms.training.report.chart import Line, line_chart
-from bert_ms.training.report.elements import bar, card, number_text, section, table
+from bert_ms.training.report.elements import bar, card, cell, number_text, section, table
 from bert_ms.training.report.gallery import gallery, legend
 from bert_ms.training.report.matrix import matrix
 
 _COLOURS = 6
-_WIDE_LABELS = 8  # a matrix of more labels takes the whole width
+_WIDE_LABELS = 9  # a matrix of more labels takes the whole width
 
 
 def sections(findings: Sequence[Finding]) -> str:
@@ -46,7 +45,7 @@ def _table(finding: TableFinding) -> str:
     place = list(finding.columns).index(finding.bar) if finding.bar else None
     rows: list[tuple[str, list[str]]] = []
     for name, *cells in finding.rows:
-        shown = [escape(number_text(cell)) for cell in cells]
+        shown = [cell(value) for value in cells]
         if place is not None:
             value = finding.rows[len(rows)][place]
             shown.append(bar(value if isinstance(value, int | float) else 0.0))

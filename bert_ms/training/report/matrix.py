@@ -9,8 +9,11 @@ import numpy as np
 
 from bert_ms.metrics.confusion import folded, most_confused
 from bert_ms.tasks.findings import ConfusionFinding
+from bert_ms.training.report.elements import breakable, scrolled
 
 _MOST_LABELS, _KEPT_LABELS = 16, 12
+_FEW_LABELS, _SHORT_LABEL = 4, 6  # heads of more and longer labels stand upright
+_SHORT_NAME = 14
 _STRONG = 0.55  # cells shaded more than this are written in the light ink
 
 
@@ -21,17 +24,21 @@ def matrix(finding: ConfusionFinding) -> str:
     if len(rows) > _MOST_LABELS:
         note = f"The {_KEPT_LABELS} labels with the most errors of {len(rows):,}, the others taken together."
         rows, columns, counts = _reduced(rows, columns, counts)
-    head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in columns)
+    is_upright = len(columns) > _FEW_LABELS and max(map(len, columns)) > _SHORT_LABEL
+    kind = "confusion upright" if is_upright else "confusion"
+    head = "".join(f'<th scope="col"><span>{breakable(name)}</span></th>' for name in columns)
     body = ""
     for at, (name, row) in enumerate(zip(rows, counts, strict=True)):
         total = sum(count or 0 for count in row)
         cells = "".join(_cell(count, total, is_right=at == column) for column, count in enumerate(row))
-        body += f'<tr><th scope="row">{escape(name)}</th>{cells}<td class="sum">{total:,}</td></tr>'
+        short = ' class="short"' if len(name) <= _SHORT_NAME else ""
+        body += f'<tr><th scope="row"{short}>{breakable(name)}</th>{cells}<td class="sum">{total:,}</td></tr>'
     below = f'<p class="quiet">{escape(note)}</p>' if note else ""
-    return (
-        f'{below}<div class="scroll"><table class="confusion"><thead><tr><th scope="col">gold \\ predicted</th>{head}'
-        f'<th scope="col" class="sum">all</th></tr></thead><tbody>{body}</tbody></table></div>'
+    shown = (
+        f'<table class="{kind}"><thead><tr><th scope="col">gold \\ predicted</th>{head}'
+        f'<th scope="col" class="sum">all</th></tr></thead><tbody>{body}</tbody></table>'
     )
+    return below + scrolled(shown)
 
 
 def _cell(count: int | None, total: int, *, is_right: bool) -> str:

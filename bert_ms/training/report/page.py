@@ -128,14 +128,17 @@ def _score_charts(story: RunStory) -> list[str]:
     """Evaluation scores over the steps: those in percent in one chart, each loss in one of its own."""
     names = words.ordered(words.evaluated(story.metrics), story.main_metric)
     percent = [name for name in names if words.unit_of(name) == "percent"][:_MOST_LINES]
-    groups = [(f"Evaluation, {score_name(name)}", [name]) for name in names if words.unit_of(name) == "loss"]
+    groups = [(f"Evaluation: {score_name(name)}", [name]) for name in names if words.unit_of(name) == "loss"]
     if percent:
         is_first = words.unit_of(story.main_metric) != "loss"
         groups.insert(0 if is_first else len(groups), ("Evaluation, percent", percent))
     charts = []
     for title, some in groups:
         points = score_points(story.metrics, some)
-        lines = [Line(score_name(n), p, number, has_dots=True) for number, (n, p) in enumerate(points.items(), 1)]
+        lines = [
+            Line("" if title.endswith(score_name(name)) else score_name(name), values, number, has_dots=True)
+            for number, (name, values) in enumerate(points.items(), 1)
+        ]
         if lines:
             charts.append(line_chart(lines, title=title, x_name="optimiser step"))
     return charts

@@ -12,10 +12,11 @@ _WORDS = {
     "matthews": "Matthews correlation", "matthews_correlation": "Matthews correlation",
     "pearson": "Pearson correlation", "spearman": "Spearman correlation", "spearmanr": "Spearman correlation",
     "mse": "mean squared error", "mae": "mean distance", "rmse": "root mean squared error",
-    "mlm_accuracy": "masked words, accuracy", "mlm_loss": "masked words, loss",
-    "nsp_accuracy": "next sentence, accuracy", "nsp_loss": "next sentence, loss", "roc_auc": "area under the ROC",
+    "masked_lm_accuracy": "masked words, accuracy", "masked_lm_loss": "masked words, loss",
+    "next_sentence_accuracy": "next sentence, accuracy", "next_sentence_loss": "next sentence, loss",
+    "next_word_accuracy": "next word, accuracy",
 }  # fmt: skip
-_SHORT = {"f1": "F1", "auc": "AUC", "roc": "ROC", "mlm": "MLM", "nsp": "NSP"}
+_SHORT = {"f1": "F1"}
 _PARTS = {"HasAns_": ", answerable", "NoAns_": ", unanswerable"}
 _LOSSES = ("loss", "perplexity", "mse", "mae", "rmse", "error")
 _COUNTS = ("total", "count", "support", "examples", "tokens", "words", "entities", "sentences")

@@ -26,7 +26,8 @@ p{margin:.4em 0}.quiet{color:var(--quiet)}.small{font-size:.84rem}.card>h3{margi
 .eyebrow{color:var(--quiet);font-size:.84rem;letter-spacing:.02em;margin:0 0 6px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 18px}
 .grid{display:grid;gap:14px;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr))}
-.grid.wide{grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr))}.grid{align-items:start}
+.grid.wide{grid-template-columns:repeat(auto-fill,minmax(min(100%,430px),1fr))}.grid{align-items:start}
+.card+.grid,.grid+.card,.card+.card{margin-top:14px}.grid>.card,.tiles>.card{margin-top:0}
 .tiles{display:grid;gap:14px;grid-template-columns:repeat(auto-fit,minmax(min(46%,190px),1fr));margin-top:20px}
 .tile .what{color:var(--quiet);font-size:.86rem}.tile .value{font-size:2.1rem;line-height:1.2;font-weight:650;
 font-variant-numeric:tabular-nums}.tile .from{font-size:.88rem;color:var(--quiet)}
@@ -34,10 +35,13 @@ font-variant-numeric:tabular-nums}.tile .from{font-size:.88rem;color:var(--quiet
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.93rem}
 th,td{padding:7px 10px;text-align:right;border-bottom:1px solid var(--line)}
 th{font-weight:600;color:var(--quiet)}th:first-child,td:first-child{text-align:left}
-tbody th{color:inherit;font-weight:500}.groups tbody th{white-space:nowrap}
+tbody th{color:inherit;font-weight:500}th.short{white-space:nowrap}td.word{text-align:left;min-width:6em}
+.groups td,.groups th{padding-left:6px;padding-right:6px}
 thead th{vertical-align:bottom}
 tr:last-child>*{border-bottom:0}
-.scroll{overflow-x:auto}.bar{width:34%;min-width:80px}.bar i{display:block;height:9px;border-radius:5px;
+.scroll{overflow-x:auto}.scroll.tall{max-height:720px;overflow-y:auto}
+.scroll tbody th,.scroll thead th:first-child{position:sticky;left:0;background:var(--card)}
+.bar{width:26%;min-width:34px}.bar i{display:block;height:9px;border-radius:5px;
 background:var(--c1)}
 .bar span{display:block;background:var(--soft);border-radius:5px}
 dl{margin:0;display:grid;grid-template-columns:max-content 1fr;gap:5px 16px;font-size:.93rem}
@@ -54,7 +58,9 @@ justify-content:space-between}
 .line.c1{stroke:var(--c1)}.line.c2{stroke:var(--c2)}.line.c3{stroke:var(--c3)}.line.c4{stroke:var(--c4)}
 .line.c5{stroke:var(--c5)}.line.c6{stroke:var(--c6)}
 .spot{opacity:.45}.spot.c1{fill:var(--c1)}.column{opacity:.82}.column.c1{fill:var(--c1)}.column.c2{fill:var(--c2)}
-.diagonal{stroke:var(--ink);stroke-width:1.4;stroke-dasharray:5 4;opacity:.75}.tick.small{font-size:11px}
+.diagonal{stroke:var(--ink);stroke-width:1.4;stroke-dasharray:5 4;opacity:.75}
+.tick.small{font-size:11px;paint-order:stroke;stroke:var(--card);
+stroke-width:3px}
 .dot{stroke:var(--card);stroke-width:1.5}.dot.c1{fill:var(--c1)}.dot.c2{fill:var(--c2)}.dot.c3{fill:var(--c3)}
 .dot.c4{fill:var(--c4)}
 .legend{font-weight:400;font-size:.84rem;color:var(--quiet);display:flex;flex-wrap:wrap;gap:2px 12px}
@@ -66,7 +72,7 @@ vertical-align:middle}
 .question{margin-top:12px}.question .asked{font-weight:600}
 .passage{margin:8px 0 10px;padding-left:12px;border-left:3px solid var(--line);white-space:pre-line;
 overflow-wrap:anywhere}
-mark{border-radius:4px;padding:1px 0;color:inherit}
+mark{border-radius:4px;padding:1px 0;color:inherit}p.quiet>mark{padding:1px 6px;margin-right:6px}
 mark.gold{background:var(--gold);color:var(--gold-ink);text-decoration:underline;text-underline-offset:3px}
 mark.predicted{background:var(--pred);color:var(--pred-ink);font-weight:600}
 mark.gold.predicted{background:var(--both);color:var(--both-ink)}
@@ -75,9 +81,12 @@ mark sub{font-size:.7em;font-weight:600;margin-left:4px;opacity:.85;text-decorat
 vertical-align:baseline}
 .confusion{width:auto;border-collapse:separate;border-spacing:2px;margin-top:6px}
 .confusion th,.confusion td{border:0;padding:6px 9px;text-align:center;min-width:44px}
-.confusion thead th{max-width:110px;overflow-wrap:anywhere;font-size:.86rem}
+.confusion thead th{font-size:.86rem}
+.confusion.upright thead th:not(:first-child):not(.sum) span{writing-mode:vertical-rl;
+transform:rotate(180deg);text-align:left;max-height:150px;overflow-wrap:anywhere}
 .confusion thead th:first-child{font-weight:400;font-size:.8rem;text-align:left;min-width:84px}
-.confusion tbody th{text-align:left;max-width:160px;overflow-wrap:anywhere}
+.confusion tbody th{text-align:left;max-width:220px;overflow-wrap:break-word;line-height:1.25}
+.confusion.upright th,.confusion.upright td{padding:5px 6px}.confusion.upright tbody th:not(.short){min-width:8em}
 .confusion td{border-radius:5px}.confusion .sum{color:var(--quiet);font-weight:400}
 .confusion .right{background:rgb(var(--shade)/calc(var(--p,0)*.92 + .04))}
 .confusion .wrong{background:rgb(var(--fault)/calc(var(--p,0)*.92 + .03))}
@@ -97,7 +106,8 @@ a{color:var(--c1)}:focus-visible{outline:3px solid var(--c1);outline-offset:2px}
 @media (max-width:560px){main{padding:20px 12px 40px}.card{padding:12px}th,td{padding:6px 5px}.tick,
 .axis{font-size:16px}.tick.small{font-size:13px}.share{grid-template-columns:1fr 58px}.share .track{grid-row:2;
 grid-column:1/3}
-.tile .value{font-size:1.65rem}.groups td.bar,.groups th:last-child{display:none}
+.tile .value{font-size:1.65rem}.groups td.bar,.groups thead th:last-child{display:none}
+.groups table{font-size:.8rem}.groups td,.groups th{padding:6px 3px}
 dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:6px}}
 @media print{body{background:#fff}.card,.chart{break-inside:avoid}details>*{display:block}}
 """

@@ -21,6 +21,7 @@ from bert_ms.training.report.scores import evaluated, ordered, unit_of
 _log = logging.getLogger(__name__)
 
 FINDINGS = "findings.json"
+_PARTS = ("train", "training", "dev", "valid", "validation", "test")
 _ENDINGS = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".ckpt", ".safetensors")
 
 
@@ -146,7 +147,11 @@ def _measured(main: str, scores: Mapping[str, float]) -> str:
 
 
 def _name(config: RunConfig, file: str | None) -> str:
-    return f"{_short(config.model.source)} on {config.data.dataset or _short(file or 'no data')}"
+    """The model and the data; a file that is called what every training file is called, by its folder."""
+    data = _short(file or "no data")
+    if data.lower() in _PARTS and Path(file or "").parent.name:
+        data = Path(file or "").parent.name
+    return f"{_short(config.model.source)} on {config.data.dataset or data}"
 
 
 def _data_facts(data: DataConfig, files: Mapping[str, str | None], *, has_windows: bool) -> dict[str, object]:
