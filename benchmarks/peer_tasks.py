@@ -62,7 +62,7 @@ def train(side: TextSide | TokenSide, task: RealTask, seed: int) -> tuple[list[f
         {"params": [p for n, p in network.named_parameters() if n not in bare], "weight_decay": 0.01},
         {"params": [p for n, p in network.named_parameters() if n in bare], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=task.learning_rate, eps=1e-6)
+    optimizer = torch.optim.AdamW(groups, lr=task.learning_rate, eps=1e-6, fused=True)
     steps = task.epochs * -(-len(side.train) // task.batch_size)
     warmup = -(-steps // 10)
     schedule = transformers.get_linear_schedule_with_warmup(optimizer, warmup, steps)
