@@ -47,6 +47,8 @@ class Case:
         sections: further sections of the configuration, by name.
         metric: the score that is to decide where the configuration names none.
         predictions: files that predicting leaves.
+        steps: that the main run trains for.
+        learned: the least that the score must be after them; None where the run is too short to tell.
         is_resumed: it is also stopped and resumed.
         is_shared: it is also trained by two workers.
     """
@@ -60,11 +62,13 @@ class Case:
     sections: Mapping[str, Any] = field(default_factory=dict)
     metric: str
     predictions: tuple[str, ...] = ("predictions.tsv", "predictions.jsonl")
+    steps: int = 4
+    learned: float | None = None
     is_resumed: bool = False
     is_shared: bool = False
 
     def config(self, source: Path, folder: Path, *, name: str = "run", **training: Any) -> RunConfig:
-        """A run of four steps of four rows, evaluated at the end, in `folder/name`; its data is written if need be.
+        """A run of a few steps of four rows, evaluated at the end, in `folder/name`; its data is written if need be.
 
         Args:
             source: the network's folder.
@@ -85,9 +89,9 @@ class Case:
                 **{"train_file": str(files.train), "eval_file": str(files.train), "max_length": LENGTH,
                    "buckets": (LENGTH,), "workers": 1, "cache_dir": str(folder / "cache"), **self.data}
             ),
-            optimizer=OptimizerConfig(learning_rate=1e-3),
+            optimizer=OptimizerConfig(learning_rate=5e-3),
             training=TrainingConfig(
-                **{"max_steps": 4, "eval_every": 4, "batch_size": 4, "log_every": 1, "tensorboard": False,
+                **{"epochs": 100.0, "max_steps": 4, "eval_every": 1000, "batch_size": 4, "log_every": 1, "tensorboard": False,
                    "evaluate_before": False, **training}
             ),
             evaluation=EvaluationConfig(**{"batch_size": 4, **self.evaluation}),
@@ -136,8 +140,8 @@ def _many_labels(folder: Path) -> Files:
 
 
 def _choices(folder: Path) -> Files:
-    """As SWAG comes, with three ends."""
-    ends = [f"{text(n)},{text(n + 1)},{text(n + 2)}" for n in range(EXAMPLES)]
+    """As SWAG comes, with three ends; the right one is of the other kind than the rest."""
+    ends = [",".join(text(2 * n + (choice != n % 3)) for choice in range(3)) for n in range(EXAMPLES)]
     rows = "".join(f"{text(n)},then,{end},{n % 3}\n" for n, end in enumerate(ends))
     (folder / "train.csv").write_text("sent1,sent2,a,b,c,label\n" + rows, encoding="utf-8")
     rows = "".join(f"{text(n)},then,{end}\n" for n, end in enumerate(ends[:UNLABELLED]))
@@ -162,6 +166,51 @@ def _raw_text(folder: Path) -> Files:
     return Files(folder / "train.txt", folder / "predict.txt")
 
 
+def tagged(number: int) -> list[tuple[str, str]]:
+    """The sentence in words with a tag for each: years, and `great army` as two words of one thing."""
+    kinds = {"great": "B-THING", "army": "I-THING", "town": "B-PLACE", "city": "B-PLACE", "state": "B-PLACE"}
+    return [(word, "B-YEAR" if word.startswith("19") else kinds.get(word, "O")) for word in text(number).split()]
+
+
+def _columns(folder: Path) -> Files:
+    """As CoNLL-2003 comes: four columns between blanks, documents marked; words alone to be tagged."""
+    sentences = ("".join(f"{word} NN O {tag}\n" for word, tag in tagged(n)) for n in range(EXAMPLES))
+    (folder / "train.txt").write_text("-DOCSTART- -X- O O\n\n" + "\n".join(sentences), encoding="utf-8")
+    sentences = ("\n".join(word for word, _ in tagged(n)) for n in range(UNLABELLED))
+    (folder / "predict.txt").write_text("\n\n".join(sentences), encoding="utf-8")
+    return Files(folder / "train.txt", folder / "predict.txt")
+
+
+def _bioes(folder: Path) -> Files:
+    """Tabs between the columns, every entity's last word marked too."""
+    ends = {"I-THING": "E-THING", "B-YEAR": "S-YEAR", "B-PLACE": "S-PLACE"}
+    sentences = ("".join(f"{word}\t{ends.get(tag, tag)}\n" for word, tag in tagged(n)) for n in range(EXAMPLES))
+    (folder / "train.conll").write_text("\n".join(sentences), encoding="utf-8")
+    sentences = ("".join(f"{word}\n" for word, _ in tagged(n)) for n in range(UNLABELLED))
+    (folder / "predict.conll").write_text("\n".join(sentences), encoding="utf-8")
+    return Files(folder / "train.conll", folder / "predict.conll")
+
+
+def _lists(folder: Path) -> Files:
+    rows = [list(zip(*tagged(n), strict=True)) for n in range(EXAMPLES)]
+    lines = "".join(json.dumps({"tokens": words, "tags": tags}) + "\n" for words, tags in rows)
+    (folder / "train.jsonl").write_text(lines, encoding="utf-8")
+    lines = "".join(json.dumps({"tokens": words}) + "\n" for words, _ in rows[:UNLABELLED])
+    (folder / "predict.jsonl").write_text(lines, encoding="utf-8")
+    return Files(folder / "train.jsonl", folder / "predict.jsonl")
+
+
+def _spans(folder: Path) -> Files:
+    """As CLUENER comes: characters are words; short enough for one row."""
+    texts = [text(n)[-20:] for n in range(EXAMPLES)]
+    lines = [{"text": one, "label": {"year": {one[16:]: [[16, 19]]}}} for one in texts]
+    (folder / "train.json").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    lines = [{"text": one} for one in texts[:UNLABELLED]]
+    (folder / "predict.json").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return Files(folder / "train.json", folder / "predict.json")
+
+
+_TAGGED = ("predictions.conll", "predictions.jsonl")
 CASES = (
     Case(
         name="one label",
@@ -169,6 +218,8 @@ CASES = (
         write=_sentences,
         data={"text_column": "review", "label_column": "kind"},
         metric="accuracy",
+        steps=40,
+        learned=100.0,
         is_resumed=True,
         is_shared=True,
     ),
@@ -194,6 +245,8 @@ CASES = (
         data={"text_column": "sent1", "pair_column": "sent2", "choice_columns": ("a", "b", "c"),
               "label_column": "label"},
         metric="accuracy",
+        steps=40,
+        learned=100.0,
         is_resumed=True,
         is_shared=True,
     ),
@@ -203,6 +256,8 @@ CASES = (
         write=_neighbours,
         data={"text_column": "first", "pair_column": "then", "label_column": "random"},
         metric="accuracy",
+        steps=40,
+        learned=100.0,
     ),
     Case(
         name="masked words and the next sentence",
@@ -220,5 +275,33 @@ CASES = (
         sections={"pretraining": PretrainingConfig(unit="ngram", masking="static", dupe_factor=2)},
         metric="loss",
         predictions=("predictions.jsonl",),
+    ),
+    Case(name="tags", task="token-classification", write=_columns, metric="f1", predictions=_TAGGED),
+    Case(
+        name="tags by a CRF",
+        task="token-classification",
+        write=_lists,
+        model={"token_head": "crf"},
+        metric="f1",
+        predictions=_TAGGED,
+        is_resumed=True,
+        is_shared=True,
+    ),
+    Case(
+        name="tags on a BiLSTM, of a known data set",
+        task="token-classification",
+        write=_spans,
+        model={"token_head": "lstm"},
+        data={"dataset": "cluener"},
+        metric="f1",
+        predictions=_TAGGED,
+    ),
+    Case(
+        name="tags by a CRF on a BiLSTM",
+        task="token-classification",
+        write=_bioes,
+        model={"token_head": "lstm_crf"},
+        metric="f1",
+        predictions=_TAGGED,
     ),
 )
