@@ -151,6 +151,21 @@ def test_questions_choices_and_next_sentences_have_the_promised_form(nlp: Any) -
     assert all(one["is_next"] == (one["score"] >= 0.5) for one in follows) and len(follows) == 2
 
 
+def test_a_generated_text_goes_on_from_its_beginning_whatever_stands_beside_it() -> None:
+    nlp = bert_ms.pipeline("text-generation", HERE / "words", device="cpu")
+    begins = ["The film is", "She", ""]
+    found = nlp(begins, max_new_tokens=4)
+    for begin, (one,) in zip(begins, found, strict=True):
+        assert one["generated_text"].startswith(begin) and len(one["generated_text"]) > len(begin)
+    (alone,) = nlp(begins[1], max_new_tokens=4)
+    assert alone["generated_text"] == found[1][0]["generated_text"]
+    assert alone["score"] == pytest.approx(found[1][0]["score"], abs=1e-4)
+    beams = nlp("She", max_new_tokens=4, num_beams=4, num_return_sequences=2, return_full_text=False)
+    assert len(beams) == 2 and beams[0]["score"] >= beams[1]["score"]
+    with pytest.raises(ConfigError, match="temperature is 0"):
+        nlp("She", temperature=0)
+
+
 @pytest.mark.parametrize(
     ("name", "inputs", "options", "says"),
     [

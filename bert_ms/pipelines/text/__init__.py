@@ -63,6 +63,11 @@ PIPELINES: dict[str, Kind] = {
         cell="bert_ms.model.heads.masked_positions:MaskedPositionsLogits",
         summary="words for [MASK]",
     ),
+    "text-generation": Kind(
+        task="causal-lm",
+        make=f"{_HERE}.generation:TextGeneration",
+        summary="texts that go on",
+    ),
     "feature-extraction": Kind(
         task="encoder",
         make=f"{_HERE}.features:FeatureExtraction",
@@ -79,6 +84,7 @@ ALIASES = {
     "encoder": "feature-extraction",
     "masked-lm": "fill-mask",
     "pretraining": "fill-mask",
+    "causal-lm": "text-generation",
     "text-classification": "sequence-classification",
     "sentiment-analysis": "sequence-classification",
     "ner": "token-classification",
@@ -165,6 +171,7 @@ def of_network(name: str, network: Any, tokenizer: Any, **options: Any) -> TextP
         options: see `TextPipeline`.
     """
     from bert_ms import tasks
+    from bert_ms.model.heads.causal_cache import CausalSteps
     from bert_ms.pipelines.backends import CellBackend
     from bert_ms.pipelines.text.classification import ChoiceRows
 
@@ -176,6 +183,8 @@ def of_network(name: str, network: Any, tokenizer: Any, **options: Any) -> TextP
             config,
             **options,
         )
+    if name == "text-generation":
+        return _import(kind.make)(CausalSteps(network), tokenizer, config, **options)
     backend: Any = CellBackend(network, outputs=task.outputs, row_outputs=task.row_outputs)
     if name == "multiple-choice":
         backend = ChoiceRows(backend)
