@@ -41,6 +41,13 @@ def test_the_folder_holds_the_configurations_that_are_promised() -> None:
         "tnews",
         "swag",
         "text_classification_own",
+        "ner_wnut17",
+        "ner_bc5cdr",
+        "ner_ncbi",
+        "ner_conll",
+        "ner_cluener",
+        "ner_weibo",
+        "ner_resume",
     }
     assert {name: path.name for name, path in named_configs().items()} == {p.stem: p.name for p in CONFIGS}
 
@@ -69,8 +76,8 @@ def test_the_reference_run_has_the_settings_of_its_twin() -> None:
     assert (config.schedule.name, config.schedule.warmup_ratio) == ("linear", 0.1)
 
 
-@pytest.mark.parametrize("name", ["mrpc", "sst2", "rte", "cola", "stsb"])
-def test_glue_has_the_settings_that_are_compared_with_the_peers(name: str) -> None:
+@pytest.mark.parametrize("name", ["mrpc", "sst2", "rte", "cola", "stsb", "wnut17", "bc5cdr"])
+def test_real_data_has_the_settings_that_are_compared_with_the_peers(name: str) -> None:
     task = real_data.TASKS[name]
     config = resolve_config(task.config)
     assert (config.data.dataset, config.data.max_length) == (name, task.max_length)
