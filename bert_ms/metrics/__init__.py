@@ -1,5 +1,5 @@
 """Scores of predictions; plain Python and numpy, no MindSpore."""
 
-from bert_ms.metrics import classification, squad
+from bert_ms.metrics import classification, entities, squad
 
-__all__ = ["classification", "squad"]
+__all__ = ["classification", "entities", "squad"]
