@@ -161,9 +161,9 @@ def _settle_config(
     is_zoo: bool,
     heads: int | None,
 ) -> tuple[BertConfig, list[str]]:
-    own, named = _own_config(where)
+    own, named = _own_config(where, table.plain_keys)
     if given is not None:
-        asked = _as_config(given)
+        asked = _as_config(given, table.plain_keys)
         notes = _compare(asked, own, named) if own else []
         return asked, notes
     if own is None:
@@ -172,21 +172,21 @@ def _settle_config(
     return own, notes
 
 
-def _own_config(where: source.Source) -> tuple[BertConfig | None, str]:
+def _own_config(where: source.Source, plain: str) -> tuple[BertConfig | None, str]:
     if where.manifest is not None and where.manifest.config is not None:
         return BertConfig.from_dict(where.manifest.config, source=str(where.weights)), "its manifest"
     if where.config is None:
         return None, ""
-    return BertConfig.from_file(where.config), str(where.config)
+    return BertConfig.from_file(where.config, plain=plain), str(where.config)
 
 
-def _as_config(given: Any) -> BertConfig:
+def _as_config(given: Any, plain: str) -> BertConfig:
     if isinstance(given, BertConfig):
         return given
     if isinstance(given, Mapping):
-        return BertConfig.from_dict(given, source="config=")
+        return BertConfig.from_dict(given, source="config=", plain=plain)
     if isinstance(given, (str, os.PathLike)):
-        return BertConfig.from_file(given)
+        return BertConfig.from_file(given, plain=plain)
     raise ConfigError(f"config= is a {type(given).__name__}: expected a BertConfig, a mapping, or the path of a file.")
 
 

@@ -19,9 +19,7 @@ ARCHITECTURES = {
     "BertForTokenClassification": "token-classification",
     "BertForQuestionAnswering": "question-answering",
 }
-ARCHITECTURES |= {
-    name.replace("Bert", "Nezha", 1): task for name, task in ARCHITECTURES.items() if task != "causal-lm"
-}
+ARCHITECTURES |= {name.replace("Bert", "Nezha", 1): task for name, task in ARCHITECTURES.items() if task != "causal-lm"}
 
 # Keys that say nothing about the network here: bookkeeping of the peers, generation settings, run settings of the zoo.
 _HUGGING_FACE_IGNORED = {
@@ -72,12 +70,15 @@ def recognise(values: Mapping[str, Any]) -> str:
     return "google"
 
 
-def translate(values: Mapping[str, Any], *, known: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+def translate(
+    values: Mapping[str, Any], *, known: Iterable[str], plain: str = "google"
+) -> tuple[dict[str, Any], list[str]]:
     """Our field values from a peer's mapping, with one sentence for each key that cannot be understood.
 
     Args:
         values: the peer's mapping; a zoo YAML with `*_net_cfg` sections is looked into.
         known: our own field names, taken as they are.
+        plain: whose keys they are taken for where none of them tells.
 
     Returns:
         Values by our field names, and the problems found.
@@ -85,6 +86,7 @@ def translate(values: Mapping[str, Any], *, known: Iterable[str]) -> tuple[dict[
     values = _gluon_in_hugging_face_keys(_zoo_section(values))
     known = set(known)
     dialect = recognise(values)
+    dialect = plain if dialect == "google" else dialect
     ignored = {"zoo": _ZOO_IGNORED | _HUGGING_FACE_IGNORED}.get(dialect, _HUGGING_FACE_IGNORED)
     # A key may be both a field of ours and in the ignored list of a peer (num_labels in the zoo): the field wins.
     problems = [unknown("config key", key, known) for key in values if key not in known and key not in ignored]
@@ -100,7 +102,9 @@ def translate(values: Mapping[str, Any], *, known: Iterable[str]) -> tuple[dict[
         fields["task"] = ARCHITECTURES.get(str(architectures[0]))
     if fields.get("position_embedding_type") is None:
         fields.pop("position_embedding_type", None)
-    {"zoo": _from_zoo, "google": _from_google, "hugging-face": _from_hugging_face}[dialect](values, fields)
+    {"zoo": _from_zoo, "google": _from_google, "gluonnlp": _from_gluon, "hugging-face": _from_hugging_face}[dialect](
+        values, fields
+    )
     return fields, problems
 
 
@@ -139,8 +143,12 @@ def _from_google(values: Mapping[str, Any], fields: dict[str, Any]) -> None:
         fields["hidden_act"] = "gelu_tanh"
 
 
+def _from_gluon(values: Mapping[str, Any], fields: dict[str, Any]) -> None:
+    fields.setdefault("pad_token_id", None)
+
+
 def _from_hugging_face(values: Mapping[str, Any], fields: dict[str, Any]) -> None:
-    if values.get("model_type") == "nezha":
+    if values.get("model_type") == "nezha" or values.get("use_relative_position"):
         fields.setdefault("relative_position", "sinusoid")
 
 

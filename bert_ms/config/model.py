@@ -135,20 +135,22 @@ class BertConfig:
         return None if self.relative_position != "none" else self.max_position_embeddings
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], *, source: str | None = None) -> BertConfig:
+    def from_dict(cls, values: Mapping[str, Any], *, source: str | None = None, plain: str = "google") -> BertConfig:
         """The config that a mapping in any peer's dialect describes.
 
         Args:
             values: keys of Hugging Face BERT or Nezha, google-research BERT or NEZHA, the MindSpore model zoo,
                 GluonNLP, or ours.
             source: named in errors.
+            plain: "google", "gluonnlp" or "hugging-face", whose keys they are where none tells; "gelu" and the padding's
+                gradient then are as there.
 
         Raises:
             ConfigError: listing every unknown key and every bad value.
         """
         if not isinstance(values, Mapping):
             raise ConfigError(f"a configuration is a mapping of keys to values, not a {type(values).__name__}.")
-        fields, problems = dialects.translate(values, known=[f.name for f in dataclasses.fields(cls)])
+        fields, problems = dialects.translate(values, known=[f.name for f in dataclasses.fields(cls)], plain=plain)
         try:
             config = cls(**_typed(fields, problems))
         except ConfigError as error:
@@ -158,14 +160,14 @@ class BertConfig:
         return config
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> BertConfig:
-        """The config in a JSON or YAML file, or in `config.json` / `bert_config.json` of a directory.
+    def from_file(cls, path: str | os.PathLike[str], *, plain: str = "google") -> BertConfig:
+        """The config in a JSON or YAML file, or in `config.json` / `bert_config.json` of a directory; see `from_dict`.
 
         Raises:
             ConfigError: the file is missing, too large, not JSON or YAML, or describes no valid network.
         """
         file = _config_file(Path(path))
-        return cls.from_dict(_read_mapping(file), source=str(file))
+        return cls.from_dict(_read_mapping(file), source=str(file), plain=plain)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values in Hugging Face's keys, with ours beside them where Hugging Face has none."""

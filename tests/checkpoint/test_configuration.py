@@ -43,6 +43,22 @@ def test_a_config_file_that_does_not_describe_its_weights_is_refused(tmp_path: P
         checkpoint.open_checkpoint(directory)
 
 
+@pytest.mark.parametrize(
+    ("fixture", "activation", "pad"),
+    [("hf_bert_model_legacy_bin", "gelu", 0), ("gluonnlp_qa", "gelu", None), ("tf1_bert", "gelu_tanh", None)],
+)
+def test_plain_keys_mean_what_they_mean_at_the_weights_origin(
+    tmp_path: Path, fixture: str, activation: str, pad: int | None
+) -> None:
+    """`bert_config.json` has the same keys at google, whose GELU is by tanh, and beside PyTorch's, whose is by erf."""
+    for file in golden(fixture).iterdir():
+        if file.name not in ("config.json", "vocab.json"):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "bert_config.json").write_bytes((golden("tf1_bert") / "bert_config.json").read_bytes())
+    config = checkpoint.open_checkpoint(tmp_path).config
+    assert (config.hidden_act, config.pad_token_id, config.layer_norm_eps) == (activation, pad, 1e-12)
+
+
 def test_every_disagreement_is_named_at_once() -> None:
     large = BertConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096)
     with pytest.raises(

@@ -38,6 +38,7 @@ ATTRIBUTES = NameTable(
     wrappers="bert",
     encoder_prefix="bert.",
     dialect=_CUSTOM,
+    plain_keys="gluonnlp",
     stand_ins={"embeddings.word_embeddings.weight": "predictions.decoder.weight"},  # save_parameters(deduplicate=True)
 )
 
@@ -63,4 +64,5 @@ BLOCKS = NameTable(
     ),
     words=_WORDS,
     dialect=_CUSTOM,
+    plain_keys="gluonnlp",
 )

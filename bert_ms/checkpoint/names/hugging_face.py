@@ -58,5 +58,6 @@ BERT = NameTable(
         (r"(.*\.)?relative_positions_encoding\.positions_encoding", BUFFER),
     ),
     encoder_prefix="bert.",
+    plain_keys="hugging-face",  # files of before model_type was written
 )
 NEZHA = replace(BERT, encoder_prefix="nezha.")

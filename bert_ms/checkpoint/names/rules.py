@@ -86,6 +86,7 @@ class NameTable:
         head_prefix: written before head names.
         separator: between a wrapper and the rest of a name.
         dialect: keys of a configuration that bring what is customary there (epsilon, GELU), where no file tells.
+        plain_keys: whose keys a configuration beside such a file has, where they do not tell (`BertConfig.from_dict`).
         stand_ins: our name -> the one whose tensor is also it, in files that keep a shared tensor once.
     """
 
@@ -98,6 +99,7 @@ class NameTable:
     head_prefix: str = ""
     separator: str = "."
     dialect: Mapping[str, Any] = field(default_factory=lambda: {"model_type": "bert"})
+    plain_keys: str = "google"
     stand_ins: Mapping[str, str] = field(default_factory=dict)
 
     def translate(self, names: Iterable[str]) -> Translation:
