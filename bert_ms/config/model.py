@@ -142,8 +142,8 @@ class BertConfig:
             values: keys of Hugging Face BERT or Nezha, google-research BERT or NEZHA, the MindSpore model zoo,
                 GluonNLP, or ours.
             source: named in errors.
-            plain: "google", "gluonnlp" or "hugging-face", whose keys they are where none tells; "gelu" and the padding's
-                gradient then are as there.
+            plain: "google", "gluonnlp" or "hugging-face", whose keys they are where none tells; "gelu" and the
+                gradient of padding are as there.
 
         Raises:
             ConfigError: listing every unknown key and every bad value.
