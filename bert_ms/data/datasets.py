@@ -253,7 +253,14 @@ _ROWS = (
     Dataset(name="conll2003", title="CoNLL-2003", task=_TOKENS, format="conll", metrics=("f1",)),
     Dataset(name="resume", title="Resume NER", task=_TOKENS, format="conll", metrics=("f1",)),
     Dataset(name="weibo", title="Weibo NER", task=_TOKENS, format="conll", metrics=("f1",), has_positions=True),
-    Dataset(name="cluener", title="CLUENER 2020", task=_TOKENS, format="cluener", metrics=("f1",)),
+    Dataset(
+        name="cluener",
+        title="CLUENER 2020",
+        task=_TOKENS,
+        format="cluener",
+        metrics=("f1",),
+        submission=Submission(file="cluener_predict.json", form="jsonl"),
+    ),
 )
 DATASETS: dict[str, Dataset] = {row.name: row for row in _ROWS}
 

@@ -12,6 +12,7 @@ from bert_ms.decoding.tags import place_words, spans
 from bert_ms.errors import DataError
 from bert_ms.files import write_files
 from bert_ms.records import TagsPrediction, TokenExample
+from bert_ms.tags.entities import entities
 
 COLUMNS = "predictions.conll"
 LINES = "predictions.jsonl"
@@ -27,8 +28,9 @@ def write_predictions(
     *,
     joiner: str = " ",
     scores: Mapping[str, Any] | None = None,
+    further: Mapping[str, str] | None = None,
 ) -> list[Path]:
-    """Write predictions.conll, predictions.jsonl and, with scores, entities.json; all of them or none.
+    """Write predictions.conll, predictions.jsonl, with scores entities.json, and further files; all of them or none.
 
     The first has a word, its gold tag where it is known, and the predicted tag between tabs, which conlleval.pl reads
     (`-d '\\t'`); the second for each sentence its text, its entities with type, text, characters from `start` to `end`
@@ -40,6 +42,7 @@ def write_predictions(
         predictions: of each.
         joiner: what stands between two words in the text.
         scores: JSON values.
+        further: text of other files by name.
 
     Raises:
         DataError: the directory cannot be written to.
@@ -47,10 +50,26 @@ def write_predictions(
     pairs = list(zip(examples, predictions, strict=True))
     columns = "".join(_columns(*pair) for pair in pairs)
     lines = "".join(json.dumps(_line(*pair, joiner), ensure_ascii=False) + "\n" for pair in pairs)
-    contents = {COLUMNS: columns, LINES: lines}
+    contents: dict[str, str | bytes] = {COLUMNS: columns, LINES: lines, **(further or {})}
     if scores is not None:
         contents[SCORES] = json.dumps(scores, indent=2, ensure_ascii=False) + "\n"
     return write_files(directory, contents, error=DataError)
+
+
+def span_lines(examples: Sequence[TokenExample], predictions: Sequence[TagsPrediction]) -> str:
+    """Entities of sentences in characters as CLUENER's leaderboard takes them: {"id": 0, "label": {type: {text: ...}}}.
+
+    Source: the format of cluener_predict.json on cluebenchmarks.com; the last character is of the entity.
+    """
+    lines = []
+    for example, prediction in zip(examples, predictions, strict=True):
+        label: dict[str, dict[str, list[list[int]]]] = {}
+        for entity in entities(prediction.tags):
+            text = "".join(example.words[entity.start : entity.end])
+            label.setdefault(entity.type, {}).setdefault(text, []).append([entity.start, entity.end - 1])
+        id_ = int(example.id) if example.id.isdecimal() else example.id
+        lines.append(json.dumps({"id": id_, "label": label}, ensure_ascii=False) + "\n")
+    return "".join(lines)
 
 
 def _columns(example: TokenExample, prediction: TagsPrediction) -> str:

@@ -26,7 +26,7 @@ from bert_ms.tokenization import Tokenizer
 
 logger = logging.getLogger(__name__)
 
-JOINER = "joiner"
+JOINER, PURPOSE = "joiner", "purpose"
 # As the table of tasks calls the step scores of a CRF.
 TRANSITIONS = "crf.transitions"
 # What of the configuration decides which sentences are read.
@@ -93,7 +93,7 @@ class TokenClassificationWork(Work):
             stride=self.data.stride,
         )
         self._tell(path, data.examples, types, data.scheme)
-        return Prepared(data.examples, rows, {JOINER: data.joiner})
+        return Prepared(data.examples, rows, {JOINER: data.joiner, PURPOSE: purpose})
 
     def network_fields(self) -> Mapping[str, Any]:
         """Labels, and for training the parts of the head."""
@@ -116,7 +116,7 @@ class TokenClassificationWork(Work):
         return metrics.evaluate(*_both(prepared, predictions))
 
     def write(self, directory: Path, prepared: Prepared, predictions: Sequence[TagsPrediction]) -> list[Path]:
-        """predictions.conll, predictions.jsonl and, where gold tags are known, entities.json."""
+        """predictions.conll, predictions.jsonl, entities.json where gold tags are known, and a leaderboard's file."""
         is_known = all(example.tags is not None for example in prepared.examples)
         return tag_files.write_predictions(
             directory,
@@ -124,7 +124,13 @@ class TokenClassificationWork(Work):
             predictions,
             joiner=str(prepared.facts[JOINER]),
             scores=metrics.report(*_both(prepared, predictions)) if is_known else None,
+            further=self._submission(prepared, predictions),
         )
+
+    def _submission(self, prepared: Prepared, predictions: Sequence[TagsPrediction]) -> dict[str, str]:
+        if self.dataset is None or self.dataset.submission is None or prepared.facts[PURPOSE] != "predict":
+            return {}
+        return {self.dataset.submission.file: tag_files.span_lines(prepared.examples, predictions)}
 
     @classmethod
     def reads_windows(cls) -> bool:

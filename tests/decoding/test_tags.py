@@ -90,6 +90,16 @@ def test_entities_have_their_place_in_the_text() -> None:
     assert tags.place_words("叶老桂", "")[1] == [(0, 1), (1, 2), (2, 3)]
 
 
+def test_cluener_s_leaderboard_takes_first_and_last_characters() -> None:
+    examples = [TokenExample("3", tuple("王在A行和A行")), TokenExample("x", ("无",))]
+    found = [("B-name", "O", "B-company", "I-company", "O", "B-company", "I-company"), ("O",)]
+    predictions = [TagsPrediction(e.id, tags_, (1.0,) * len(tags_)) for e, tags_ in zip(examples, found, strict=True)]
+    assert tag_files.span_lines(examples, predictions).splitlines() == [
+        '{"id": 3, "label": {"name": {"王": [[0, 0]]}, "company": {"A行": [[2, 3], [5, 6]]}}}',
+        '{"id": "x", "label": {}}',
+    ]
+
+
 def test_files_hold_columns_lines_and_scores(tmp_path) -> None:
     examples = [TokenExample("7", ("New", "Yo\trk"), ("B-L", "I-L")), TokenExample("8", ("叶",))]
     predictions = [TagsPrediction("7", ("B-L", "O"), (0.25, 1.0)), TagsPrediction("8", ("O",), (1.0,))]
