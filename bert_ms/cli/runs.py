@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from bert_ms.errors import ConfigError
 from bert_ms.training import launch as launching
 
 if TYPE_CHECKING:
-    from bert_ms.pipelines.runs import DryRun, RunResult
+    from bert_ms.pipelines.runs import DryRun, RunResult, SeedsResult
     from bert_ms.tasks.work import Purpose
 
 
@@ -28,8 +30,15 @@ def prepare(arguments: argparse.Namespace) -> int:
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Train and evaluate, and leave a run folder."""
-    return _run(arguments, _config(arguments), "train", resume=not arguments.fresh)
+    """Train and evaluate, and leave a run folder; with several seeds, a folder for each."""
+    config = _config(arguments)
+    if not config.seeds or arguments.dry_run:
+        return _run(arguments, config, "train", resume=not arguments.fresh)
+    from bert_ms.pipelines import runs
+
+    is_launched = launching.is_needed(arguments.devices, device=config.device)
+    run = partial(_launched, arguments) if is_launched else None
+    return _show_seeds(runs.train_seeds(config, resume=not arguments.fresh, run=run))
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -56,13 +65,28 @@ def _run(arguments: argparse.Namespace, config: RunConfig, what: Purpose, **opti
     from bert_ms.pipelines import runs
 
     if not arguments.dry_run and launching.is_needed(arguments.devices, device=config.device):
-        runs.check(config, what)
-        command = [sys.executable, "-m", "bert_ms.cli", *arguments.argv]
-        logs = Path(config.output_dir).expanduser() / "logs"
-        return launching.launch(command, workers=arguments.devices, log_dir=logs, device=config.device)
+        return _launch(arguments, config, what)
     if arguments.dry_run:
         return _show_dry_run(runs.dry_run(config, purpose=what))
     return _show(getattr(runs, what)(config, **options))
+
+
+def _launch(arguments: argparse.Namespace, config: RunConfig, what: Purpose, overrides: Sequence[str] = ()) -> int:
+    """The same command, with overrides behind it, in as many workers as there are to be devices."""
+    from bert_ms.pipelines import runs
+
+    runs.check(config, what)
+    command = [sys.executable, "-m", "bert_ms.cli", *arguments.argv, *overrides]
+    logs = Path(config.output_dir).expanduser() / "logs"
+    return launching.launch(command, workers=arguments.devices, log_dir=logs, device=config.device)
+
+
+def _launched(arguments: argparse.Namespace, config: RunConfig) -> RunResult:
+    """One seed's run in workers of its own."""
+    from bert_ms.pipelines import runs
+
+    overrides = ["seeds=[]", f"seed={config.seed}", f"output_dir={config.output_dir}"]
+    return runs.result_in_folder(config, _launch(arguments, config, "train", overrides))
 
 
 def _config(arguments: argparse.Namespace) -> RunConfig:
@@ -103,10 +127,26 @@ def _show(result: RunResult) -> int:
     return result.exit_status
 
 
+def _show_seeds(found: SeedsResult) -> int:
+    """A table of scores: mean, deviation, and each seed's; returns the exit code."""
+    for seed, result in found.runs.items():
+        print(f"seed {seed}: {result.status}: {result.folder}")
+    seeds = [seed for seed, result in found.runs.items() if result.exit_status == 0]
+    if found.scores:
+        print(f"  {'':20s}{'mean':>10s}{'deviation':>11s}" + "".join(f"{f'seed {seed}':>16s}" for seed in seeds))
+    for name, score in found.scores.items():
+        deviation = "-" if score.deviation is None else f"{score.deviation:.3g}"
+        mark = "  (decides)" if name == found.metric else ""
+        values = "".join(f"{score.values[seed]:16.4g}" for seed in seeds)
+        print(f"  {name:20s}{score.mean:10.4g}{deviation:>11s}{values}{mark}")
+    return found.exit_status
+
+
 def _show_dry_run(found: DryRun) -> int:
     rows, tokens = found.batch
     loss = "" if found.loss is None else f", loss {found.loss:.3f}"
-    print(f"runs on {found.device}: {found.parameters:,} parameters, {rows} x {tokens} tokens{loss}")
+    learning = "" if found.learning is None else f", {found.learning:,} of them learn"
+    print(f"runs on {found.device}: {found.parameters:,} parameters{learning}, {rows} x {tokens} tokens{loss}")
     if found.step_seconds is not None:
         print(f"  train step        {found.step_seconds:.3g} s, the first {found.compile_seconds:.3g} s with compiling")
     if found.evaluation_seconds is not None:

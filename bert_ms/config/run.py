@@ -190,7 +190,7 @@ class EvaluationConfig(Section):
     Attributes:
         batch_size: rows a step and device.
         n_best: spans kept for each question; words for each gap.
-        max_answer_length: longest answer, in tokens.
+        max_answer_length: longest answer, or continuation of a text, in tokens.
         label_threshold: of several labels, those with at least this probability are given.
         null_threshold: no answer is chosen when null_score_diff is above this; "search" finds the best on the data.
         language: answers are compared by words as SQuAD does ("en") or by characters as CMRC2018 does ("zh"); "auto"
@@ -217,6 +217,7 @@ class RunConfig(Section):
         task: a task name of the `tasks` table.
         output_dir: the run folder; an unfinished run found there is resumed.
         seed: of data order, dropout and new weights.
+        seeds: train once with each of these instead, in `seed_N` of the output_dir.
         device: auto takes Ascend, then GPU, then CPU, whichever is there.
         threads: of the CPU; None takes all cores.
     """
@@ -224,6 +225,7 @@ class RunConfig(Section):
     task: str = "question-answering"
     output_dir: str = "runs/squad"
     seed: int = 42
+    seeds: tuple[int, ...] = ()
     device: Literal["auto", "cpu", "gpu", "ascend"] = "auto"
     threads: int | None = None
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -240,6 +242,11 @@ class RunConfig(Section):
 
     def problems(self) -> Iterator[str]:
         yield from self._in_range(0, 2**31 - 1, "seed")
+        for seed in self.seeds:
+            if not 0 <= seed <= 2**31 - 1:
+                yield f"seeds has {seed}: expected 0 to {2**31 - 1}."
+        if len(set(self.seeds)) < len(self.seeds):
+            yield f"seeds is {list(self.seeds)}: expected each only once."
         yield from self._in_range(1, 1024, "threads")
         stride, longest = self.data.stride, self.data.max_length
         if self.task == "question-answering" and stride >= longest:

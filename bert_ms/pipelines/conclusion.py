@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from bert_ms.config import RunConfig
-from bert_ms.hub import publish
+from bert_ms.hub import adapters, publish
 from bert_ms.pipelines.evaluator import Evaluator, rounded
 from bert_ms.pipelines.story import licence, story_of_training
 from bert_ms.tasks.work import Prepared
 from bert_ms.training.files import write_file
-from bert_ms.training.folder import RunFolder
+from bert_ms.training.folder import ADAPTER, RunFolder
 from bert_ms.training.report import card_body, write_documents
 from bert_ms.training.trainer import Outcome
 
@@ -32,6 +32,7 @@ class Concluded:
         tokenizer: of the network.
         outcome: of the loop.
         training: the training data.
+        learning: numbers in the network that training changed.
         evaluator: holding the predictions of the weights to publish; None where nothing was evaluated.
         seconds: where the time went.
         device: that it ran on.
@@ -44,6 +45,7 @@ class Concluded:
     tokenizer: Any
     outcome: Outcome
     training: Prepared
+    learning: int
     evaluator: Evaluator | None
     seconds: Mapping[str, float]
     device: str
@@ -67,6 +69,9 @@ def conclude(run: Concluded) -> dict[str, Any]:
         write_scores(folder, scores, {"step": run.outcome.best_step, "before": rounded(before) if before else None})
     story = story_of_training(run, scores, before)
     write_documents(folder, story)
+    if run.config.lora.rank > 0:
+        adapters.save_adapter(run.network, folder / ADAPTER, base=run.config.model.source)
+        adapters.merge_adapter(run.network)
     publish.publish(
         run.network,
         folder,

@@ -14,7 +14,15 @@ from typing import Any
 from bert_ms import tasks
 from bert_ms.config import RunConfig
 from bert_ms.data.loader import EvaluationBatches
-from bert_ms.pipelines.loading import data_file, load_network, load_objective, load_work, needed_file, open_model
+from bert_ms.pipelines.loading import (
+    data_file,
+    load_learner,
+    load_network,
+    load_objective,
+    load_work,
+    needed_file,
+    open_model,
+)
 from bert_ms.records import INPUT_NAMES
 from bert_ms.tasks import Task
 from bert_ms.tasks.work import Prepared, Purpose, Work
@@ -37,6 +45,7 @@ class DryRun:
         step_seconds: of the second.
         evaluation_seconds: of the second evaluation step; None where there is no evaluation file.
         parameters: numbers in the network.
+        learning: those of them that training changes.
         megabytes: estimated for training, by what it is for; activations are a rough guess.
         peak_megabytes: measured for this process, MindSpore itself included; None where the system does not tell.
     """
@@ -48,6 +57,7 @@ class DryRun:
     step_seconds: float | None = None
     evaluation_seconds: float | None = None
     parameters: int
+    learning: int | None = None
     megabytes: Mapping[str, float] = field(default_factory=dict)
     peak_megabytes: float | None = None
 
@@ -75,7 +85,7 @@ def dry_run(config: RunConfig, *, purpose: Purpose = "train") -> DryRun:
     session = start(config)
     work = load_work(config, opened)
     training = None if train_file is None else work.prepare(train_file, "train")
-    network = load_network(config, opened, work)
+    network = (load_network if training is None else load_learner)(config, opened, work)
     found: dict[str, Any] = {"device": session.device, "parameters": sum(p.size for p in network.get_parameters())}
     if training is not None:
         found |= _train_steps(config, task, work, network, training)
@@ -120,6 +130,7 @@ def _train_steps(config: RunConfig, task: Task, work: Work, network: Any, prepar
         "loss": update.loss,
         "compile_seconds": round(seconds[0], 2),
         "step_seconds": round(seconds[1], 3),
+        "learning": sum(p.size for p in learning),
         "megabytes": {name: round(value, 1) for name, value in megabytes.items()},
     }
 

@@ -150,6 +150,21 @@ def load_network(config: RunConfig, opened: OpenedModel, work: Work) -> nn.Cell:
     )
 
 
+def load_learner(config: RunConfig, opened: OpenedModel, work: Work) -> nn.Cell:
+    """The network of `load_network` as it is trained: with adapters beside its weights, where the run asks for them.
+
+    Raises:
+        ConfigError: also where a pattern of the section `lora` matches nothing.
+    """
+    from bert_ms.hub.adapters import add_adapter
+
+    network, lora = load_network(config, opened, work), config.lora
+    if lora.rank > 0:
+        shape = {"rank": lora.rank, "lora_alpha": lora.lora_alpha, "targets": lora.targets}
+        add_adapter(network, **shape, train=lora.train, seed=config.seed)
+    return network
+
+
 def load_objective(network: nn.Cell, task: Task, config: RunConfig, training: Prepared) -> nn.Cell:
     """What the run minimises: see `bert_ms.training.objective`.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 ALREADY = "finished before"
 TERMINATED = 143  # for a worker that was asked to stop by another one
@@ -35,3 +36,9 @@ class RunResult:
     before: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     exit_status: int = 0
+
+    @classmethod
+    def of(cls, folder: Path, values: Mapping[str, Any]) -> RunResult:
+        """What is known of the run in a folder, `result.json` for example, as its result."""
+        known = {field.name for field in fields(cls)} - {"folder"}
+        return cls(folder=folder, **{name: value for name, value in values.items() if name in known})

@@ -11,6 +11,7 @@ from bert_ms.pipelines.dry_run import DryRun, dry_run
 from bert_ms.pipelines.loading import data_file, load_tokenizer, needed_file, open_model
 from bert_ms.pipelines.results import RunResult
 from bert_ms.pipelines.scoring import evaluate, predict
+from bert_ms.pipelines.seeds import SeedsResult, config_of, result_in_folder, train_seeds
 from bert_ms.pipelines.training_run import resolved, train
 from bert_ms.tasks.work import Purpose
 from bert_ms.training.events import Hook, StepReport
@@ -18,7 +19,22 @@ from bert_ms.training.folder import RunFolder
 
 _FILES: dict[Purpose, str] = {"train": "train_file", "evaluate": "eval_file", "predict": "predict_file"}
 
-__all__ = ["DryRun", "Hook", "RunResult", "StepReport", "check", "dry_run", "evaluate", "predict", "prepare", "train"]
+__all__ = [
+    "DryRun",
+    "Hook",
+    "RunResult",
+    "SeedsResult",
+    "StepReport",
+    "check",
+    "config_of",
+    "dry_run",
+    "evaluate",
+    "predict",
+    "prepare",
+    "result_in_folder",
+    "train",
+    "train_seeds",
+]
 
 
 def check(config: RunConfig, purpose: Purpose) -> None:

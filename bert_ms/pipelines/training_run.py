@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from bert_ms.pipelines.evaluator import Evaluator
 from bert_ms.pipelines.loading import (
     OpenedModel,
     data_file,
-    load_network,
+    load_learner,
     load_objective,
     load_work,
     needed_file,
@@ -64,6 +64,8 @@ def train(config: RunConfig, *, resume: bool = True, hooks: Sequence[Hook] = ())
         ConfigError: a value cannot be used, or the folder holds a run with another configuration.
         TrainingError: the folder is in use by another process, or the run cannot go on.
     """
+    if config.seeds:
+        raise ConfigError(f"seeds is {list(config.seeds)}: several runs are made of it by `runs.train_seeds`.")
     task = tasks.get(config.task)
     train_file, eval_file = needed_file(config, "train_file", "train"), data_file(config, "eval_file")
     config = resolved(config, task)
@@ -73,7 +75,7 @@ def train(config: RunConfig, *, resume: bool = True, hooks: Sequence[Hook] = ())
         folder.check(config)
         if (found := folder.result()) is not None:
             logger.info("%s holds this run, finished: nothing is left to do (--fresh starts it over)", folder.path)
-            return _result(folder, {**found, "status": ALREADY})
+            return RunResult.of(folder.path, {**found, "status": ALREADY})
     opened = open_model(config)
     with stop_on_signals() as stop, ExitStack() as stack:
         write_log = stack.enter_context(kept_log())
@@ -154,7 +156,7 @@ class _Run:
             size=workers.size,
         )
         steps = Agenda(config.training, batches.per_epoch).total_steps
-        network = load_network(config, opened, work)
+        network = load_learner(config, opened, work)
         if workers.size > 1:
             workers.check_equal({p.name: p.asnumpy() for p in network.get_parameters()})
         evaluator = None
@@ -179,7 +181,7 @@ class _Run:
             seconds = recorder.seconds()
         if not self.session.distributed.is_main:
             known = {"status": outcome.reason, "steps": outcome.step, "best_step": outcome.best_step}
-            return _result(self.folder, known)
+            return RunResult.of(self.folder.path, known)
         concluded = Concluded(
             config=self.config,
             folder=self.folder,
@@ -187,12 +189,13 @@ class _Run:
             tokenizer=loaded.tokenizer,
             outcome=outcome,
             training=loaded.training,
+            learning=sum(parameter.size for parameter in loaded.updater.optimizer.parameters),
             evaluator=evaluator,
             seconds=seconds,
             device=self.session.device,
             workers=self.session.distributed.size,
         )
-        return _result(self.folder, conclude(concluded))
+        return RunResult.of(self.folder.path, conclude(concluded))
 
     def _trainer(self, loaded: _Loaded, recorder: Recorder) -> Trainer:
         """The loop, set back to the newest checkpoint if there is one."""
@@ -266,8 +269,3 @@ def _take_best(trainer: Trainer, evaluator: Evaluator | None, recorder: Recorder
     is_known = evaluator.recall(trainer.store.directory, outcome.best_step)
     if not trainer.distributed.all(is_known):
         evaluator.run(recorder)
-
-
-def _result(folder: RunFolder, values: Mapping[str, Any]) -> RunResult:
-    known = {field.name for field in dataclasses.fields(RunResult)}
-    return RunResult(folder=folder.path, **{name: value for name, value in values.items() if name in known})

@@ -19,11 +19,12 @@ from bert_ms.training.files import write_file
 logger = logging.getLogger(__name__)
 
 CONFIG, RESULT, CHECKPOINTS = "resolved_config.yaml", "result.json", "checkpoints"
+ADAPTER = "adapter"  # what was learned beside the weights, alone
 
 # What a run leaves in its folder and a fresh one begins without.
 _OWN = (
-    CONFIG, RESULT, CHECKPOINTS, "metrics.jsonl", "tensorboard", "train.log", "loss.png", "report.html", "eval.json",
-    "findings.json", "predictions.json", "nbest_predictions.json", "null_odds.json",
+    CONFIG, RESULT, CHECKPOINTS, ADAPTER, "metrics.jsonl", "tensorboard", "train.log", "loss.png", "report.html",
+    "eval.json", "findings.json", "predictions.json", "nbest_predictions.json", "null_odds.json",
 )  # fmt: skip
 
 # Values that may change while a run is interrupted: they do not decide what comes of it.
