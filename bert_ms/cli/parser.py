@@ -204,6 +204,7 @@ Examples:
   bert-ms train -c squad_minilm train_file=train-v1.1.json eval_file=dev-v1.1.json
   bert-ms train -c squad_base source=DIR ... --devices 8
   bert-ms train -c mine.yaml --dry-run               does it fit, does it run?
+  bert-ms train -c mine.yaml seeds=[42,43,44]        three runs; mean and deviation in seeds.json
 An interrupted run goes on by the same command; everything is in the run folder (output_dir).
 """,
     "evaluate": """
