@@ -55,10 +55,7 @@ def _unknown(item: str, command: argparse.ArgumentParser) -> str:
 
 
 def _build() -> tuple[_Parser, dict[str, _Parser]]:
-    common = _Parser(add_help=False)
-    common.add_argument("-v", "--verbose", action="store_true", help="say more")
-    common.add_argument("-q", "--quiet", action="store_true", help="say warnings and results only")
-    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    common = _common(False)
     parser = _Parser(
         prog="bert-ms",
         description="BERT and NEZHA on MindSpore.",
@@ -79,6 +76,19 @@ def _build() -> tuple[_Parser, dict[str, _Parser]]:
         command.set_defaults(command=_late(function))
         commands[name] = command
     return parser, commands
+
+
+def _common(default: Any) -> _Parser:
+    """The options of every command."""
+    common = _Parser(add_help=False)
+    for short, name, text in (
+        ("-v", "--verbose", "say more"),
+        ("-q", "--quiet", "say warnings and results only"),
+        ("--debug", "--debug", "show the traceback of an error"),
+    ):
+        options = dict.fromkeys((short, name))
+        common.add_argument(*options, action="store_true", default=default, help=text)
+    return common
 
 
 class _Version(argparse.Action):
@@ -167,6 +177,32 @@ def _inspect(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
+def _hub(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    common = _common(argparse.SUPPRESS)  # a default here would undo what stood before the action
+    made = {}
+    for name, text in (
+        ("list", "every name, those on this machine first"),
+        ("info", "all that is known of a model"),
+        ("add", "keep the files of a folder under a name"),
+        ("get", "download a model from the address that a catalogue or BERT_MS_MIRROR gives"),
+        ("verify", "compare files with their sha256"),
+        ("remove", "delete a kept model"),
+        ("publish", "lay out a run's model as a MindSpore Hub card"),
+    ):
+        made[name] = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", parents=[common])
+    for name in ("list", "info"):
+        made[name].add_argument("--json", action="store_true", help="print JSON, for programs")
+    for name in ("info", "add", "get", "remove"):
+        made[name].add_argument("model", help="its name")
+    made["add"].add_argument("directory", help="that holds weights, configuration and vocabulary")
+    made["get"].add_argument("--max-gigabytes", type=float, default=20.0, metavar="N", help="refuse larger files")
+    made["verify"].add_argument("models", nargs="*", metavar="model", help="names; default all that are kept")
+    made["publish"].add_argument("run", help="folder of a finished run")
+    made["publish"].add_argument("directory", help="where to")
+    made["publish"].add_argument("--name", dest="new_name", metavar="NAME", help="of the model, where it is not to be the run's")
+
+
 def _encode(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", help="weights: a directory, a checkpoint file, or a catalogue name such as minilm")
     command.add_argument("input", help="a file with one text a line; - reads standard input")
@@ -231,6 +267,19 @@ Examples:
   bert-ms inspect bert_model.ckpt.index --model-config bert_config.json
 Says format, origin, sizes, labels, what nothing explains, and for each task what would be new.
 """,
+    "hub": """
+Examples:
+  bert-ms hub list
+  bert-ms hub info google-chinese
+  bert-ms hub add google-chinese ~/chinese_L-12_H-768_A-12     then: source=google-chinese
+  bert-ms hub publish runs/squad_sample cards/ --name my_answers
+Models of one's own, or a company's mirror, are entries of ~/.config/bert_ms/catalogue.yaml (or of the files that
+BERT_MS_CATALOGUE names):
+  my-bert:
+    summary: our BERT
+    path: /models/my-bert             or  url: https://mirror.example/my-bert  with  files: [config.json, ...]
+Nothing is downloaded but by `get`, and nothing at all with BERT_MS_OFFLINE=1.
+""",
     "encode": """
 Examples:
   bert-ms encode minilm sentences.txt -o vectors.npy
@@ -254,11 +303,12 @@ _COMMANDS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None], str,
      _EXAMPLES["train"] + OVERRIDES),
     ("evaluate", "score weights on a data set", _evaluate, "bert_ms.cli.runs:evaluate",
      _EXAMPLES["evaluate"] + OVERRIDES),
-    ("predict", "answer the questions of a file", _predict, "bert_ms.cli.runs:predict",
+    ("predict", "answer what a file without labels asks", _predict, "bert_ms.cli.runs:predict",
      _EXAMPLES["predict"] + OVERRIDES),
     ("convert", "write a checkpoint in another format", _convert, "bert_ms.cli.convert:convert", _EXAMPLES["convert"]),
     ("inspect", "say what is in a checkpoint, and what it would lack for each task", _inspect,
      "bert_ms.cli.inspect:show", _EXAMPLES["inspect"]),
+    ("hub", "models that have a name: list, bring, check, publish", _hub, "bert_ms.cli.hub:hub", _EXAMPLES["hub"]),
     ("encode", "texts to vectors", _encode, "bert_ms.cli.encode:encode", _EXAMPLES["encode"]),
     ("doctor", "say what this machine has, and what is missing", _doctor, "bert_ms.cli.doctor:doctor",
      _EXAMPLES["doctor"]),

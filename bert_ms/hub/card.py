@@ -54,6 +54,17 @@ def read(path: Path) -> Card:
         raise DataError(f"{path} is no model card: {type(error).__name__} {error}.") from None
 
 
+def content(path: Path) -> tuple[Mapping[str, Any], str]:
+    """The header of a card, and its text.
+
+    Raises:
+        DataError: it has no valid header.
+    """
+    read(path)  # says what is wrong with it
+    parts = path.read_text(encoding="utf-8").split("\n---\n")
+    return yaml.safe_load(parts[1]), parts[2].strip("\n")
+
+
 def beside(directory: Path) -> Iterator[Card]:
     """Cards whose network definition is in `directory`: they lie in the directory above it."""
     for path in sorted(directory.parent.glob("*.md")):

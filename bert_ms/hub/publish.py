@@ -30,7 +30,7 @@ def publish(
     name: str,
     body: str,
     summary: str = "BERT on MindSpore",
-    evaluation: Mapping[str, float] | None = None,
+    evaluation: Mapping[str, float] | str | None = None,
     author: str = "bert_ms",
     licence: str = "Apache2.0",
     model_version: str = "1.0",
@@ -45,7 +45,7 @@ def publish(
         name: of the model; other than letters, digits and _ . - become _, and capitals small.
         body: the card's text, Markdown.
         summary: one line, without a colon.
-        evaluation: scores by name.
+        evaluation: scores by name, or a line that tells them.
         author: of the model.
         licence: of the weights.
         model_version: of the model itself.
@@ -70,7 +70,7 @@ def publish(
     with staging.staged(target / slug) as scratch:
         shutil.copyfile(_shim(), scratch / SHIM)
     header = _header(slug, weights) | {
-        "evaluation": " | ".join(f"{key} {value:.4f}" for key, value in (evaluation or {}).items()) or "none",
+        "evaluation": _told(evaluation),
         "model-version": model_version,
         "author": author,
         "license": licence,
@@ -81,9 +81,49 @@ def publish(
     return target / CARD
 
 
+def publish_run(run: Path, directory: Path, *, name: str | None = None) -> Path:
+    """Lay out a finished run's model elsewhere, or under another name.
+
+    Args:
+        run: folder of the run, with its card.md.
+        directory: where to.
+        name: of the model; None keeps the run's.
+
+    Returns:
+        The new card.
+
+    Raises:
+        ConfigError: it is no folder of a finished run.
+        CheckpointError: the weights cannot be read or written.
+    """
+    if not (run / CARD).is_file():
+        raise ConfigError(f"{run} has no {CARD}: expected the folder of a finished run (output_dir of bert-ms train).")
+    header, body = card.content(run / CARD)
+    if directory.resolve() == run.resolve():
+        raise ConfigError(f"{directory} is the run itself, which is laid out as a card already: name another folder.")
+    return publish(
+        run,
+        directory,
+        name=name or str(header["model-name"]),
+        body=body,
+        summary=str(header.get("summary", "BERT on MindSpore")),
+        licence=str(header.get("license", "Apache2.0")),
+        author=str(header.get("author", "bert_ms")),
+        evaluation=str(header.get("evaluation", "none")),
+        model_version=str(header.get("model-version", "1.0")),
+        companions=run,
+    )
+
+
 def named(name: str, *, otherwise: str = "") -> str:
     """A name as the hub takes it: small letters, digits and _ . -; `otherwise` where nothing is left of it."""
     return re.sub(r"[^a-z0-9_.-]+", "_", name.lower()).strip("_.-") or otherwise
+
+
+def _told(evaluation: Mapping[str, float] | str | None) -> str:
+    if isinstance(evaluation, str):
+        return evaluation
+    return " | ".join(f"{key} {value:.4f}" for key, value in (evaluation or {}).items()) or "none"
 
 
 def _header(slug: str, weights: Path) -> dict[str, Any]:

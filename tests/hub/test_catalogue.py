@@ -11,11 +11,27 @@ from bert_ms.hub import catalogue
 from tests.support import minilm
 
 
+@pytest.fixture(autouse=True)
+def _nothing_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERT_MS_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("BERT_MS_CATALOGUE", raising=False)
+
+
 def test_every_entry_says_what_it_is_and_where_it_comes_from() -> None:
-    assert list(catalogue.models()) == ["minilm"]
+    assert len(catalogue.models()) == 82
     for model in catalogue.models().values():
-        assert model.summary and model.install and model.licence and model.origin
+        assert model.summary and model.network and model.vocabulary and model.casing in ("lower", "kept")
+        assert model.licence and model.origin.startswith("https://") and model.form and model.verified
+        assert bool(model.package) == bool(model.install)
+        assert not model.url, "the package names no download that was not seen to work"
         assert all(len(digest) == 64 for digest in model.sha256.values())
+
+
+def test_what_was_not_seen_to_work_is_not_claimed() -> None:
+    verified = {name for name, model in catalogue.models().items() if model.verified != "nothing"}
+    assert verified == {"minilm"}
+    assert all(model.layout for name, model in catalogue.models().items() if name not in verified)
 
 
 def test_minilm_is_the_installed_package() -> None:
@@ -28,7 +44,7 @@ def test_an_existing_path_is_itself(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:
-    with pytest.raises(CheckpointError, match=r"unknown model 'minilmm': did you mean 'minilm'\? Known: minilm\."):
+    with pytest.raises(CheckpointError, match=r"unknown model 'minilmm': did you mean 'minilm'\? Ready: minilm \("):
         catalogue.resolve("minilmm")
 
 
