@@ -200,7 +200,7 @@ def _hub(command: argparse.ArgumentParser) -> None:
     made["verify"].add_argument("models", nargs="*", metavar="model", help="names; default all that are kept")
     made["publish"].add_argument("run", help="folder of a finished run")
     made["publish"].add_argument("directory", help="where to")
-    made["publish"].add_argument("--name", dest="new_name", metavar="NAME", help="of the model, where it is not to be the run's")
+    made["publish"].add_argument("--name", dest="new_name", metavar="NAME", help="of the model; the run's if not given")
 
 
 def _encode(command: argparse.ArgumentParser) -> None:
