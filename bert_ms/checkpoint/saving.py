@@ -6,7 +6,6 @@ import dataclasses
 import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +13,14 @@ from typing import Any, Protocol
 
 from bert_ms import __version__
 from bert_ms.checkpoint import manifest, names, staging, writers
+from bert_ms.checkpoint.companions import TOKENIZER_FILES, take_along
 from bert_ms.checkpoint.opened import Checkpoint, bare
 from bert_ms.checkpoint.weights import STORED_TYPES, Entry
-from bert_ms.config import BertConfig
+from bert_ms.config import CRF_STATES, BertConfig
 from bert_ms.errors import CheckpointError, unknown
 
 logger = logging.getLogger(__name__)
 
-# Small files that make text of ids and back; copied beside the weights as they are.
-TOKENIZER_FILES = (
-    "vocab.txt",
-    "vocab.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
 SUFFIXES = (".ckpt", ".safetensors")
 _ROOM = 1 << 20  # for the small files
 
@@ -150,9 +141,10 @@ def copy(
     target = Path(destination).expanduser()
     if any(target.exists() and target.samefile(file) for file in checkpoint.weights.files):
         raise CheckpointError(f"{target} is the source itself, which is left as it is: name another destination.")
-    config = dataclasses.replace(
-        checkpoint.config, task=checkpoint.task, add_pooler="pooler.dense.weight" in checkpoint.entries
-    )
+    config, labels = checkpoint.config, checkpoint.shapes.get("classifier.weight")
+    if config.num_labels is None and labels is not None:
+        config = dataclasses.replace(config, num_labels=labels[0] - CRF_STATES * config.has_crf)
+    config = dataclasses.replace(config, task=checkpoint.task, add_pooler="pooler.dense.weight" in checkpoint.entries)
     return write(
         checkpoint.entries,
         config,
@@ -223,10 +215,7 @@ def _add_tokenizer(
     if tokenizer is not None:
         tokenizer.save(scratch)
     elif companions is not None and Path(companions).resolve() != directory.resolve():
-        for name in TOKENIZER_FILES:
-            found = [file for place in (name, f"assets/{name}") if (file := Path(companions) / place).is_file()]
-            if found:
-                shutil.copyfile(found[0], scratch / name)
+        take_along(Path(companions), scratch)
     for name in TOKENIZER_FILES:
         new, old = scratch / name, directory / name
         if not may_replace and new.is_file() and old.is_file():

@@ -42,12 +42,15 @@ def test_converting_keeps_every_tensor_and_the_configuration(tmp_path: Path, sou
     numerics = ("hidden_act", "layer_norm_eps", "pad_token_id", "num_attention_heads")
     assert [getattr(after.config, f) for f in numerics] == [getattr(before.config, f) for f in numerics]
     assert after.task == before.task
+    if "classifier.weight" in after.entries:
+        assert after.config.num_labels == len(after.array("classifier.weight")) == 3
 
 
 @pytest.mark.parametrize("source", ["gluonnlp_qa", "tf2_savedmodel_expert/saved_model"])
 def test_the_vocabulary_goes_along(tmp_path: Path, source: str) -> None:
     path = golden(source)
     bert_ms.convert(path, tmp_path / "out", format="safetensors")
+    assert (tmp_path / "out" / "vocab.txt").is_file()  # the form that Hugging Face reads, too
     before, after = bert_ms.Tokenizer.from_pretrained(path), bert_ms.Tokenizer.from_pretrained(tmp_path / "out")
     assert list(after.vocabulary) == list(before.vocabulary)
     assert after.encode("tok001 tok002").input_ids == before.encode("tok001 tok002").input_ids
