@@ -142,7 +142,7 @@ def resolve(source: str | os.PathLike[str]) -> Path:
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise CheckpointError(f"the source is {source!r}: expected a directory, a file, or one of: {_named()}.")
     path = Path(source).expanduser()
-    if path.exists():
+    if path.exists() or path.with_name(f"{path.name}.index").is_file():  # the latter: a TensorFlow checkpoint's prefix
         return path
     text = os.fspath(source)
     known = models()
