@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from bert_ms import tasks
 from bert_ms.config import RunConfig
 from bert_ms.config.loading import dump
 from bert_ms.pipelines import runs
 from bert_ms.training.launch import launch
+from bert_ms.training.report.scores import score_text
 from tests import tiny
 from tests.pipelines.task_cases import CASES, UNLABELLED, Case
 
@@ -62,17 +64,32 @@ def of_folder(config: RunConfig, **data: object) -> RunConfig:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_is_trained_scores_the_same_again_and_predicts(case: Case, source, tmp_path, graph_mode):
-    config = case.config(source, tmp_path)
+    config = case.config(source, tmp_path, max_steps=case.steps)
     result = runs.train(config)
-    assert (result.status, result.steps, result.metric) == ("finished", 4, case.metric)
+    assert (result.status, result.steps, result.metric) == ("finished", case.steps, case.metric)
     assert np.isfinite(list(result.scores.values())).all() and case.metric in result.scores
-    assert runs.evaluate(of_folder(config)).scores == result.scores
+    if case.learned is not None:
+        assert result.scores[case.metric] >= case.learned
+    scored = runs.evaluate(of_folder(config))
+    assert scored.scores == result.scores
+    check_reports(case, result, scored)
     asked = of_folder(config, train_file=None, eval_file=None, predict_file=str(case.files(tmp_path).predict))
     answered = runs.predict(asked)
     assert {path.name for path in answered.folder.iterdir()} >= set(case.predictions)
     if "predictions.jsonl" in case.predictions:
         lines = (answered.folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
         assert len(lines) == UNLABELLED and all("prediction" in json.loads(line) for line in lines)
+
+
+def check_reports(case: Case, *results: runs.RunResult) -> None:
+    """Both tell the score, and what the task has to show, which is the same."""
+    found = []
+    for result in results:
+        assert score_text(case.metric, result.scores[case.metric]) in (result.folder / "report.html").read_text("utf-8")
+        file = result.folder / "findings.json"
+        found.append(file.read_text(encoding="utf-8") if file.exists() else "")
+    assert found[0] == found[1]
+    assert bool(found[0]) != tasks.get(case.task).takes_many_files  # of raw text there are scores alone
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.is_resumed], ids=lambda case: case.name)

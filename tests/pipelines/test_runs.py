@@ -184,6 +184,10 @@ def test_the_published_weights_are_the_best_and_score_the_same(source, tmp_path,
     scored = runs.evaluate(again)
     assert scored.scores == result.scores
     assert scored.folder == result.folder / "evaluate"
+    page = (scored.folder / "report.html").read_text()
+    assert "<h2>By kind of question" in page and "<h2>Curves" not in page
+    for name in ("findings.json", "predictions.json"):
+        assert (scored.folder / name).read_text() == (result.folder / name).read_text()
     assert (scored.folder / "predictions.json").read_text() == (result.folder / "predictions.json").read_text()
 
 
