@@ -91,8 +91,8 @@ class Case:
             ),
             optimizer=OptimizerConfig(learning_rate=5e-3),
             training=TrainingConfig(
-                **{"epochs": 100.0, "max_steps": 4, "eval_every": 1000, "batch_size": 4, "log_every": 1, "tensorboard": False,
-                   "evaluate_before": False, **training}
+                **{"epochs": 100.0, "max_steps": 4, "eval_every": 1000, "batch_size": 4, "log_every": 1,
+                   "tensorboard": False, "evaluate_before": False, **training}
             ),
             evaluation=EvaluationConfig(**{"batch_size": 4, **self.evaluation}),
             **self.sections,
@@ -218,7 +218,7 @@ CASES = (
         write=_sentences,
         data={"text_column": "review", "label_column": "kind"},
         metric="accuracy",
-        steps=40,
+        steps=60,
         learned=100.0,
         is_resumed=True,
         is_shared=True,
@@ -245,7 +245,7 @@ CASES = (
         data={"text_column": "sent1", "pair_column": "sent2", "choice_columns": ("a", "b", "c"),
               "label_column": "label"},
         metric="accuracy",
-        steps=40,
+        steps=60,
         learned=100.0,
         is_resumed=True,
         is_shared=True,
@@ -256,7 +256,7 @@ CASES = (
         write=_neighbours,
         data={"text_column": "first", "pair_column": "then", "label_column": "random"},
         metric="accuracy",
-        steps=40,
+        steps=60,
         learned=100.0,
     ),
     Case(
@@ -276,7 +276,16 @@ CASES = (
         metric="loss",
         predictions=("predictions.jsonl",),
     ),
-    Case(name="tags", task="token-classification", write=_columns, metric="f1", predictions=_TAGGED),
+    Case(name="next words", task="causal-lm", write=_raw_text, metric="loss", predictions=("predictions.jsonl",)),
+    Case(
+        name="tags",
+        task="token-classification",
+        write=_columns,
+        metric="f1",
+        predictions=_TAGGED,
+        steps=60,
+        learned=100.0,
+    ),
     Case(
         name="tags by a CRF",
         task="token-classification",
@@ -284,6 +293,8 @@ CASES = (
         model={"token_head": "crf"},
         metric="f1",
         predictions=_TAGGED,
+        steps=60,
+        learned=100.0,
         is_resumed=True,
         is_shared=True,
     ),
@@ -294,7 +305,7 @@ CASES = (
         model={"token_head": "lstm"},
         data={"dataset": "cluener"},
         metric="f1",
-        predictions=_TAGGED,
+        predictions=(*_TAGGED, "cluener_predict.json"),
     ),
     Case(
         name="tags by a CRF on a BiLSTM",
