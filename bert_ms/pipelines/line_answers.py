@@ -28,8 +28,9 @@ FILE = "predictions.jsonl"
 def answer_lines(config: RunConfig, folder: Path) -> RunResult:
     """Answer every line of `data.predict_file` that is not blank, by the pipeline that the task names.
 
-    Each line of predictions.jsonl holds `text`, `prediction` (the text with its gaps filled, or with what follows) and
-    `words`: for each gap the most likely ones, `evaluation.n_best` of them, with their probabilities.
+    Each line of predictions.jsonl holds `text` and `prediction`, the text with its gaps filled, or with what follows.
+    With gaps it also has `words`: for each gap the most likely ones, `evaluation.n_best` of them, with their
+    probabilities. What follows has up to `evaluation.max_answer_length` word pieces, with their `log_probability`.
 
     Args:
         config: of the run.
@@ -80,5 +81,12 @@ def _fill(nlp: Any, lines: Sequence[str], config: RunConfig) -> list[dict[str, A
     return found
 
 
+def _continue(nlp: Any, lines: Sequence[str], config: RunConfig) -> list[dict[str, Any]]:
+    """The text with the likeliest next word again and again, and how likely what was added is."""
+    room = min(config.evaluation.max_answer_length, config.data.max_length // 2)
+    answers = [answer[0] for answer in nlp(list(lines), max_new_tokens=room)]
+    return [{"prediction": answer["generated_text"], "log_probability": answer["score"]} for answer in answers]
+
+
 # How the answers of a pipeline are told.
-_TELL = {"fill-mask": _fill}
+_TELL = {"fill-mask": _fill, "text-generation": _continue}

@@ -211,6 +211,7 @@ _ROWS = (
         metrics=("loss", "perplexity", "next_word_accuracy"),
         unused=("*pooler.*",),
         takes_many_files=True,
+        answers="text-generation",
     ),
 )
 TASKS: dict[str, Task] = {row.name: row for row in _ROWS}
