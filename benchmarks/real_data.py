@@ -168,15 +168,21 @@ def materialise(name: str, data: Path, out: Path) -> tuple[Path, Path]:
     train.parent.mkdir(parents=True, exist_ok=True)
     content = (data / task.train_file).read_bytes()
     if task.dev_file is not None:
-        train.write_bytes(content)
-        dev.write_bytes((data / task.dev_file).read_bytes())
+        _write(train, content)
+        _write(dev, (data / task.dev_file).read_bytes())
         return train, dev
     lines = [line + b"\n" for line in content.rstrip(b"\n").split(b"\n")]
     begin = int(task.columns is not None and task.columns.header)
     chosen, held_out = split(len(lines) - begin, held_out=task.held_out, train_rows=task.train_rows)
     for path, rows in ((train, chosen), (dev, held_out)):
-        path.write_bytes(b"".join(lines[:begin]) + b"".join(lines[begin + row] for row in rows))
+        _write(path, b"".join(lines[:begin]) + b"".join(lines[begin + row] for row in rows))
     return train, dev
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file unless it is there already: a run may be reading it."""
+    if not path.is_file() or path.read_bytes() != content:
+        path.write_bytes(content)
 
 
 def split(rows: int, *, held_out: int, train_rows: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,8 @@
     python benchmarks/tasks.py --data DIR --work DIR [--tasks mrpc wnut17] [--sides peer ours] [--seeds 42 43]
 
 DIR of --data is the one that `real_data.py` reads. Runs of both sides go to --work, outside the repository, one after
-the other; what has a result there is not run again. Ours is the command `bert-ms train` with the settings of
+the other; what has a result there is not run again, and an interrupted run of ours goes on. Two of these commands, one
+for each side, may run at the same time. Ours is the command `bert-ms train` with the settings of
 `real_data.py`, the peer's is `peer_tasks.py` with the same. The scores are those after the last epoch, so that no side
 chooses by the data it is scored on. The table is printed, and written as results/tasks.md and .json.
 """
@@ -27,8 +28,6 @@ from benchmarks import real_data
 from benchmarks.task_table import SIDES, table
 
 HERE = Path(__file__).resolve().parent
-# Our names of the scores that the peer's side calls otherwise.
-NAMES: dict[str, str] = {}
 
 
 def main() -> None:
@@ -38,8 +37,7 @@ def main() -> None:
     for name in options.tasks:
         real_data.materialise(name, options.data, splits)
     kept = options.work / "results.jsonl"
-    results = read(kept)
-    done = {(r["side"], r["task"], r["seed"]) for r in results}
+    done = {(r["side"], r["task"], r["seed"]) for r in read(kept)}
     for name in options.tasks:
         for seed in options.seeds or real_data.TASKS[name].seeds:
             for side in options.sides:
@@ -47,16 +45,22 @@ def main() -> None:
                     continue
                 result = {"ours": ours, "peer": peer}[side](name, seed, splits, options)
                 result["date"] = datetime.date.today().isoformat()
-                results.append(result)
                 with kept.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(result) + "\n")
                 print(f"{side} {name} seed {seed}: {result['epochs'][-1]}", flush=True)
+                report(kept, options.output)
+    print(report(kept, options.output))
+
+
+def report(kept: Path, output: Path) -> str:
+    """Write the table of all results, those of a second command too; returns it."""
+    results = read(kept)
     text = table(results)
-    print(text)
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "tasks.md").write_text(text, encoding="utf-8")
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "tasks.md").write_text(text, encoding="utf-8")
     lines = ",\n".join(" " + json.dumps(result) for result in results)
-    (options.output / "tasks.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    (output / "tasks.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    return text
 
 
 def _options() -> argparse.Namespace:
@@ -100,7 +104,7 @@ def ours(name: str, seed: int, splits: Path, options: argparse.Namespace) -> dic
     _run([sys.executable, "-m", "bert_ms.cli", *command], folder.with_suffix(".log"))
     entries = read_metrics(folder / METRICS)
     evaluations = [e for e in entries if e["kind"] == "eval" and e["step"] > 0]
-    scores = [{NAMES.get(key, key): value for key, value in e.items() if _is_score(key, value)} for e in evaluations]
+    scores = [{key: value for key, value in e.items() if _is_score(key, value)} for e in evaluations]
     steps = [0, *(e["step"] for e in evaluations)]
     losses = [
         [e["loss"] for e in entries if e["kind"] == "train" and begin < e["step"] <= end]
