@@ -56,6 +56,7 @@ def test_a_task_that_is_added_as_the_page_says_trains_and_predicts(tmp_path: Pat
         "evaluate_before=false",
     )  # fmt: skip
     result = json.loads((tmp_path / "run/result.json").read_text())
+    assert "Confusion matrix" in (tmp_path / "run/report.html").read_text()
     assert result["metric"] == "accuracy" and 0 <= result["scores"]["accuracy"] <= 100
     run(
         "predict", "-c", "run/resolved_config.yaml", "source=run", "predict_file=text.txt", "output_dir=answers",
