@@ -19,10 +19,11 @@ class DataConfig(Section):
         predict_file: for `bert-ms predict`.
         dataset: a known data set (`mrpc`, `cluener`, ...), which settles format, columns, labels and score; None reads
             by the keys below.
-        format: of a file of one's own; "auto" tells csv, tsv, jsonl and json by the ending.
+        format: of a file of one's own; "auto" tells csv, tsv, jsonl and json by the ending; of tagged words,
+            CLUENER's lines and lists from columns.
         text_column: column (or key) of the text; a number counts columns from 0 in files without a header.
         pair_column: column of the second text of a pair.
-        label_column: column of the label.
+        label_column: column of the label; of tagged words in columns -1 counts from the end, and None takes the last.
         id_column: column that names examples; None numbers them.
         choice_columns: columns of the choices (multiple choice).
         has_header: the first line of a csv or tsv file names its columns.
