@@ -52,19 +52,40 @@ class ComposedAttention(nn.Cell):
         Args:
             attention_mask: int32 [B, T], or [B, S, T] for one mask a query; 0 is not attended to.
         """
-        query_BNSD, key_BNTD = self.split(query_BSH), self.split(key_BTH)
-        value_BNTD = self.split(value_BTH)
+        return self.attend(
+            self.split(query_BSH),
+            self.split(key_BTH),
+            self.split(value_BTH),
+            self.additive(attention_mask),
+            dropout_key,
+        )
+
+    def attend(
+        self,
+        query_BNSD: Tensor,
+        key_BNTD: Tensor,
+        value_BNTD: Tensor,
+        mask: Tensor,
+        dropout_key: Tensor | None = None,
+        first: Tensor | int = 0,
+    ) -> tuple[Tensor, Tensor]:
+        """`construct` of what is split into heads already.
+
+        Args:
+            mask: float32 [B, 1, 1 or S, T], added to the scores.
+            first: position of the first query among the keys.
+        """
         scores_BNST = self.by_key(query_BNSD, key_BNTD)
         if self.distances is not None:
-            scores_BNST = scores_BNST + self.distances.scores(query_BNSD, key_BNTD)
-        scores_BNST = ops.cast(scores_BNST, ms.float32) * self.scale + self.additive(attention_mask)
+            scores_BNST = scores_BNST + self.distances.scores(query_BNSD, key_BNTD, first)
+        scores_BNST = ops.cast(scores_BNST, ms.float32) * self.scale + mask
         probs_BNST = ops.softmax(scores_BNST, -1)
         dropped_BNST = ops.cast(self.dropout(probs_BNST, dropout_key), self.dtype)
         context_BNSD = self.by_value(dropped_BNST, value_BNTD)
         if self.distances is not None and self.distances.adds_to_context:
-            context_BNSD = context_BNSD + self.distances.context(dropped_BNST)
-        B, S, H = query_BSH.shape
-        return ops.reshape(ops.transpose(context_BNSD, (0, 2, 1, 3)), (B, S, H)), probs_BNST
+            context_BNSD = context_BNSD + self.distances.context(dropped_BNST, first)
+        B, N, S, D = context_BNSD.shape
+        return ops.reshape(ops.transpose(context_BNSD, (0, 2, 1, 3)), (B, S, N * D)), probs_BNST
 
     def split(self, x_BSH: Tensor) -> Tensor:
         B, S, _ = x_BSH.shape

@@ -52,6 +52,10 @@ class _Distances(nn.Cell):
         self.by_key = ops.BatchMatMul(transpose_b=True)
         self.by_value = ops.BatchMatMul()
 
+    def distances(self, queries: int, keys: int, first: Tensor | int) -> Tensor:
+        """Position of the query less that of the key, [S, T]; the first query stands at the key number `first`."""
+        return ops.expand_dims(ops.arange(queries) + first, 1) - ops.expand_dims(ops.arange(keys), 0)
+
     def rows_of(self, table_RD: Tensor, index_ST: Tensor) -> Tensor:
         return ops.cast(ops.gather(table_RD, index_ST, 0), self.dtype)
 
@@ -82,19 +86,18 @@ class _Nezha(_Distances):
         super().__init__(config, dtype=dtype)
         self.largest = config.max_relative_position
 
-    def pair_rows(self, length: int) -> Tensor:
-        position = ops.arange(length)
-        distance_ST = ops.expand_dims(position, 0) - ops.expand_dims(position, 1)
+    def pair_rows(self, queries: int, keys: int, first: Tensor | int) -> Tensor:
+        distance_ST = -self.distances(queries, keys, first)
         index_ST = ops.cast(ops.clip_by_value(distance_ST, -self.largest, self.largest) + self.largest, ms.int32)
         return self.rows_of(self.table(), index_ST)
 
-    def scores(self, query_BNSD: Tensor, key_BNTD: Tensor) -> Tensor:
+    def scores(self, query_BNSD: Tensor, key_BNTD: Tensor, first: Tensor | int = 0) -> Tensor:
         """Term of the raw scores, before their division by sqrt(D), [B, N, S, T]."""
-        return self.query_product(query_BNSD, self.pair_rows(query_BNSD.shape[2]))
+        return self.query_product(query_BNSD, self.pair_rows(query_BNSD.shape[2], key_BNTD.shape[2], first))
 
-    def context(self, probs_BNST: Tensor) -> Tensor:
+    def context(self, probs_BNST: Tensor, first: Tensor | int = 0) -> Tensor:
         """Term of the context, [B, N, S, D]."""
-        return self.value_product(probs_BNST, self.pair_rows(probs_BNST.shape[2]))
+        return self.value_product(probs_BNST, self.pair_rows(probs_BNST.shape[2], probs_BNST.shape[3], first))
 
 
 class LearnedNezha(_Nezha):
@@ -134,10 +137,11 @@ class RelativeKey(_Distances):
             2 * config.max_position_embeddings - 1, config.head_size, std=config.initializer_range
         )
 
-    def scores(self, query_BNSD: Tensor, key_BNTD: Tensor) -> Tensor:
+    def scores(self, query_BNSD: Tensor, key_BNTD: Tensor, first: Tensor | int = 0) -> Tensor:
         """Term of the raw scores, before their division by sqrt(D), [B, N, S, T]."""
-        position = ops.arange(query_BNSD.shape[2])
-        index_ST = ops.cast(ops.expand_dims(position, 1) - ops.expand_dims(position, 0) + self.offset, ms.int32)
+        index_ST = ops.cast(self.distances(query_BNSD.shape[2], key_BNTD.shape[2], first) + self.offset, ms.int32)
+        if key_BNTD.shape[2] > self.offset + 1:  # places that nothing is at yet
+            index_ST = ops.clip_by_value(index_ST, 0, 2 * self.offset)
         terms_BNST = self.query_product(query_BNSD, self.rows_of(self.weight, index_ST))
         if self.with_query:
             # The same product with the roles of s and t exchanged: rows[s,t] read as [t,s].
