@@ -20,7 +20,7 @@ def write_loss_plot(
     path: str | Path,
     *,
     title: str = "",
-    scores: Sequence[str] = ("f1", "exact_match"),
+    scores: Sequence[str] = (),
 ) -> Path:
     """Draw a run's curves.
 

@@ -192,6 +192,14 @@ class TestNumbers:
         assert len(found) == 4
 
 
+    def test_what_is_no_number_is_left_out(self):
+        examples = [TextExample(str(n), "a", label=1.0) for n in range(2)]
+        predictions = [LabelPrediction("0", float("nan")), LabelPrediction("1", 1.5)]
+        gallery = titled(texts.findings(examples, predictions, ()), "Worst errors")
+        assert isinstance(gallery, GalleryFinding) and gallery.count == 1
+        assert texts.findings(examples, predictions[:1], ()) == []
+
+
 class TestChoices:
     EXAMPLES = (
         ChoiceExample("a", "It rained.", ("wet", "dry", "hot"), 0),

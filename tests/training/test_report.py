@@ -207,7 +207,8 @@ def test_chart_without_points_says_so() -> None:
 @pytest.mark.parametrize("count", [0, 1, 1000])
 def test_loss_plot_is_a_png_whatever_was_logged(story: RunStory, tmp_path: Path, count: int) -> None:
     pytest.importorskip("matplotlib")
-    path = write_loss_plot(story.metrics[: count + 1] if count else [], tmp_path / "loss.png", title=story.name)
+    metrics = story.metrics[: count + 1] if count else []
+    path = write_loss_plot(metrics, tmp_path / "loss.png", title=story.name, scores=["f1"])
     assert path.read_bytes().startswith(b"\x89PNG\r\n")
 
 

@@ -129,6 +129,7 @@ def test_probabilities_say_in_words_what_is_gold() -> None:
 def test_findings_need_no_mindspore() -> None:
     code = (
         "import sys\nfrom bert_ms.tasks.findings import texts, choices, tags, questions\n"
-        "from bert_ms.metrics import calibration, confusion, curves\nimport bert_ms.training.report\nsys.exit('mindspore' in sys.modules)"
+        "from bert_ms.metrics import calibration, confusion, curves\nimport bert_ms.training.report\n"
+        "sys.exit('mindspore' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

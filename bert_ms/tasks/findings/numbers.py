@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,9 +21,9 @@ def findings(examples: Sequence[TextExample], predictions: Sequence[LabelPredict
 
     Args:
         examples: those whose number is not known are left out.
-        predictions: a number each.
+        predictions: a number each; those of a network that diverged, which are none, are left out.
     """
-    pairs: list[Pair] = matched(examples, predictions, "label")
+    pairs = [pair for pair in matched(examples, predictions, "label") if math.isfinite(_number(pair[1].label))]
     if not pairs:
         return []
     gold = np.array([_number(example.label) for example, _ in pairs])

@@ -55,7 +55,7 @@ def calibration_chart(probabilities: np.ndarray, is_right: np.ndarray, *, of: st
         title="Calibration",
         note=(
             f"Bars on the dashed line are probabilities that can be taken at their word; lower ones are too confident. "
-            f"Above each bar: {of}. Expected calibration error: {100 * found.error:.1f} %."
+            f"Numbers above the bars count {of}. Expected calibration error: {100 * found.error:.1f} %."
         ),
         section=SECTION,
         series=[

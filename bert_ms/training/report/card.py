@@ -72,7 +72,7 @@ def _scores(story: RunStory) -> str:
 
 
 def _table(finding: TableFinding) -> str:
-    lines = [list(finding.columns), ["---", *["---:"] * (len(finding.columns) - 1)]]
+    lines = [[_plain(name) for name in finding.columns], ["---", *["---:"] * (len(finding.columns) - 1)]]
     lines += [[_plain(number_text(cell)) for cell in row] for row in finding.rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
