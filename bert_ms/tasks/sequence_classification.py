@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,11 @@ import numpy as np
 from bert_ms.config import BertConfig, RunConfig
 from bert_ms.data import datasets, storage, text_examples, text_features
 from bert_ms.data.text_examples import MULTIPLE, REGRESSION, SINGLE
-from bert_ms.decoding import label_files
 from bert_ms.decoding import labels as decoding
 from bert_ms.errors import ConfigError
 from bert_ms.metrics import classification as metrics
 from bert_ms.records import LABELS, Features, LabelPrediction, TextExample
-from bert_ms.tasks import label_names
+from bert_ms.tasks import label_names, text_predictions
 from bert_ms.tasks.findings import Finding
 from bert_ms.tasks.findings import texts as text_findings
 from bert_ms.tasks.submissions import submission
@@ -27,7 +26,7 @@ from bert_ms.tokenization import Tokenizer
 logger = logging.getLogger(__name__)
 
 PURPOSE, SOURCE = "purpose", "source"
-# Scores by kind of labels; the first decides, where the data set says none. Two labels have f1 as well.
+# Scores by kind of labels; the first decides, where the data set says none. One of two labels has f1 as well.
 _METRICS = {
     SINGLE: ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "matthews"),
     MULTIPLE: ("micro_f1", "macro_f1", "weighted_f1", "accuracy"),
@@ -167,16 +166,8 @@ class SequenceClassificationWork(Work):
     def write(self, directory: Path, prepared: Prepared, predictions: Sequence[LabelPrediction]) -> list[Path]:
         """predictions.tsv, predictions.jsonl and, for the test file of a known data set, its leaderboard's file."""
         is_test = prepared.facts[PURPOSE] == "predict"
-        has_pairs = any(example.pair is not None for example in prepared.examples)
-        columns = ("id", "prediction", *(("probability",) if self.labels else ()), *(() if is_test else ("label",)),
-                   "text", *(("pair",) if has_pairs else ()))  # fmt: skip
-        return label_files.write_predictions(
-            directory,
-            columns,
-            (self._row(*pair, columns) for pair in zip(prepared.examples, predictions, strict=True)),
-            self._lines(prepared.examples, predictions),
-            submission(self.dataset, prepared.facts[SOURCE], predictions) if is_test else None,
-        )
+        further = submission(self.dataset, prepared.facts[SOURCE], predictions) if is_test else {}
+        return text_predictions.write(directory, prepared.examples, predictions, self.labels, further)
 
     def findings(self, prepared: Prepared, predictions: Sequence[LabelPrediction]) -> Sequence[Finding]:
         """What fits the kind of labels: confusion, scores by label, curves, calibration, the worst mistakes."""
@@ -206,7 +197,8 @@ class SequenceClassificationWork(Work):
 
     def _check_metric(self) -> None:
         assert self.problem_type is not None
-        scores = (*_METRICS[self.problem_type], *(("f1",) if len(self.labels) == 2 else ()))
+        has_f1 = self.problem_type == SINGLE and len(self.labels) == 2
+        scores = (*_METRICS[self.problem_type], *(("f1",) if has_f1 else ()))
         metric = self.config.training.metric
         if metric is not None and metric not in scores:
             raise ConfigError(
@@ -243,27 +235,3 @@ class SequenceClassificationWork(Work):
         for row, names in enumerate(labels):
             encoded[row, [number[name] for name in names]] = 1.0
         return encoded
-
-    def _row(self, example: TextExample, prediction: LabelPrediction, columns: Sequence[str]) -> list[object]:
-        cells = {"id": example.id, "prediction": prediction.label, "label": example.label, "text": example.text,
-                 "pair": example.pair, "probability": self._probabilities(prediction)}  # fmt: skip
-        return [cells[column] for column in columns]
-
-    def _probabilities(self, prediction: LabelPrediction) -> object:
-        """Of the label chosen, or of each of those chosen."""
-        by_name = dict(zip(self.labels, prediction.probabilities, strict=False))
-        if isinstance(prediction.label, tuple):
-            return tuple(f"{by_name[name]:.4f}" for name in prediction.label)
-        return f"{by_name[prediction.label]:.4f}" if isinstance(prediction.label, str) else None
-
-    def _lines(
-        self, examples: Sequence[TextExample], predictions: Sequence[LabelPrediction]
-    ) -> Iterator[dict[str, Any]]:
-        for example, prediction in zip(examples, predictions, strict=True):
-            line: dict[str, Any] = {"id": example.id, "prediction": prediction.label}
-            if example.label is not None:
-                line["label"] = example.label
-            if prediction.probabilities:
-                each = map(label_files.rounded, prediction.probabilities)
-                line["probabilities"] = dict(zip(self.labels, each, strict=True))
-            yield line
