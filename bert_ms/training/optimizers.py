@@ -28,6 +28,8 @@ class Optimizer(nn.Cell):
         parameters: all that learn, by name.
         groups: from `parameter_groups`; together they hold each of `parameters` once.
         config: the optimiser's constants.
+        native: use the native operator where there is one. It changes weights in place, which MindSpore does not know:
+            in a graph that also assigns to what the forward pass reads, it would change a copy of them.
 
     Attributes:
         parameters: in the order in which gradients must come.
@@ -36,9 +38,16 @@ class Optimizer(nn.Cell):
 
     slot_names: tuple[str, ...] = ()
 
-    def __init__(self, parameters: dict[str, Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
+    def __init__(
+        self,
+        parameters: dict[str, Parameter],
+        groups: Sequence[ParameterGroup],
+        config: OptimizerConfig,
+        *,
+        native: bool = True,
+    ):
         super().__init__(auto_prefix=False)
-        self.config = config
+        self.config, self.may_be_native = config, native
         self.groups = tuple(groups)
         ordered = [parameters[name] for group in groups for name in group.names]
         if len({id(p) for p in ordered}) != len(ordered):
@@ -96,12 +105,19 @@ class AdamW(Optimizer):
 
     slot_names = ("adam_m", "adam_v")
 
-    def __init__(self, parameters: dict[str, Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
-        super().__init__(parameters, groups, config)
+    def __init__(
+        self,
+        parameters: dict[str, Parameter],
+        groups: Sequence[ParameterGroup],
+        config: OptimizerConfig,
+        *,
+        native: bool = True,
+    ):
+        super().__init__(parameters, groups, config, native=native)
         # What the operator computes with: the difference of 1 - beta2 to float64 is far above rounding.
         self.beta1, self.beta2 = (float(np.float32(beta)) for beta in config.betas)
         self.update = ops.AdamWeightDecay()
-        self.native = native_operator("adamw")
+        self.native = native_operator("adamw") if self.may_be_native else None
         self.betas = Tensor(np.asarray(config.betas, np.float32))
 
     def numbers(self, learning_rate: float, update: int) -> np.ndarray:
@@ -146,8 +162,15 @@ class Lamb(Optimizer):
 
     slot_names = ("lamb_m", "lamb_v")
 
-    def __init__(self, parameters: dict[str, Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
-        super().__init__(parameters, groups, config)
+    def __init__(
+        self,
+        parameters: dict[str, Parameter],
+        groups: Sequence[ParameterGroup],
+        config: OptimizerConfig,
+        *,
+        native: bool = True,
+    ):
+        super().__init__(parameters, groups, config, native=native)
         self.beta1, self.beta2 = (float(np.float32(beta)) for beta in config.betas)
         self.one_minus_beta1, self.one_minus_beta2 = 1 - self.beta1, 1 - self.beta2
         self.total, self.assign, self.sqrt = ops.ReduceSum(), ops.Assign(), ops.Sqrt()
@@ -204,8 +227,15 @@ class Momentum(Optimizer):
 
     slot_names = ("moments",)
 
-    def __init__(self, parameters: dict[str, Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig):
-        super().__init__(parameters, groups, config)
+    def __init__(
+        self,
+        parameters: dict[str, Parameter],
+        groups: Sequence[ParameterGroup],
+        config: OptimizerConfig,
+        *,
+        native: bool = True,
+    ):
+        super().__init__(parameters, groups, config, native=native)
         self.momentum = config.momentum
         self.assign = ops.Assign()
 
@@ -243,13 +273,17 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "lamb": Lamb, "momentu
 
 
 def build_optimizer(
-    parameters: dict[str, Parameter], groups: Sequence[ParameterGroup], config: OptimizerConfig
+    parameters: dict[str, Parameter],
+    groups: Sequence[ParameterGroup],
+    config: OptimizerConfig,
+    *,
+    native: bool = True,
 ) -> Optimizer:
-    """The optimiser that `config.name` asks for.
+    """The optimiser that `config.name` asks for; see `Optimizer`.
 
     Raises:
         ConfigError: there is none of that name.
     """
     if config.name not in OPTIMIZERS:
         raise ConfigError(unknown("optimizer", config.name, OPTIMIZERS))
-    return OPTIMIZERS[config.name](parameters, groups, config)
+    return OPTIMIZERS[config.name](parameters, groups, config, native=native)

@@ -22,7 +22,8 @@ class TrainStep(nn.Cell):
         accumulate: micro-batches of one update.
         has_scale: multiply the loss by a scale and skip updates that overflow.
         has_dropout_key: give the network the key as its last argument.
-        fgm_epsilon: length of an adversarial step on the word embeddings, see `AdversarialGradients`; 0 for none.
+        fgm_epsilon: length of an adversarial step on the word embeddings, see `AdversarialGradients`; 0 for none. With
+            it, `optimizer` must not be native.
         reducer: averages gradients over devices; None for one device.
 
     Source: clipping by global norm, Pascanu et al. 2013, in the form of tf.clip_by_global_norm.
@@ -41,6 +42,7 @@ class TrainStep(nn.Cell):
         reducer: nn.Cell | None = None,
     ):
         super().__init__(auto_prefix=False)  # else wrapping would rename the network's parameters
+        assert fgm_epsilon == 0 or not optimizer.may_be_native, "the native update would change a copy of the weights"
         self.optimizer, self.reducer = optimizer, reducer
         self.max_grad_norm, self.accumulate, self.has_scale = max_grad_norm, accumulate, has_scale
         # With groups, trainable_params() has another order than the optimiser.

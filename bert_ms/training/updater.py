@@ -67,7 +67,8 @@ class Updater:
         self.network, self.config = network, config
         self.parameters = {p.name: p for p in network.get_parameters()}
         learning = _learning(self.parameters, unused)
-        self.optimizer = build_optimizer(learning, parameter_groups(list(learning), config.optimizer), config.optimizer)
+        groups, epsilon = parameter_groups(list(learning), config.optimizer), config.regularization.fgm_epsilon
+        self.optimizer = build_optimizer(learning, groups, config.optimizer, native=epsilon == 0)
         self.loss_scale = LossScale(config.precision)
         self.rate = schedule(config.schedule, peak=config.optimizer.learning_rate, total_steps=total_steps)
         self.derives_dropout = config.training.dropout == "derived" or (
@@ -80,7 +81,7 @@ class Updater:
             accumulate=config.training.accumulate,
             has_scale=self.loss_scale.is_used,
             has_dropout_key=self.derives_dropout,
-            fgm_epsilon=config.regularization.fgm_epsilon,
+            fgm_epsilon=epsilon,
             reducer=grad_reducer(self.optimizer.parameters, distributed),
         )
         self._step_cell.set_train(True)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import ParameterTuple, Tensor, nn
 
-from bert_ms.config import BertConfig, OptimizerConfig
+from bert_ms.config import (
+    BertConfig,
+    OptimizerConfig,
+    RegularizationConfig,
+    RunConfig,
+    ScheduleConfig,
+    TrainingConfig,
+)
 from bert_ms.errors import ConfigError
 from bert_ms.model import WithLoss, build
 from bert_ms.training.gradients import AdversarialGradients, Gradients, word_lookup
 from bert_ms.training.groups import parameter_groups
 from bert_ms.training.optimizers import build_optimizer
 from bert_ms.training.step import TrainStep
+from bert_ms.training.updater import Updater
 
 EPSILON = 0.5
 CONFIG = BertConfig(
@@ -22,10 +32,11 @@ CONFIG = BertConfig(
 )  # fmt: skip
 
 
-def network() -> WithLoss:
-    """The same weights at each call, in training mode, with dropout."""
+def network(dropout: float = 0.1) -> WithLoss:
+    """The same weights at each call, in training mode."""
     ms.set_seed(3)
-    return WithLoss(build(CONFIG, "sequence-classification", num_labels=3)).set_train()
+    config = dataclasses.replace(CONFIG, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
+    return WithLoss(build(config, "sequence-classification", num_labels=3)).set_train()
 
 
 def arguments() -> tuple[Tensor, ...]:
@@ -88,7 +99,7 @@ def test_a_step_at_rate_nought_leaves_weights_and_evaluation_bit_for_bit(graph_m
     config = OptimizerConfig(weight_decay=0.0, freeze=("bert.embeddings.*",))
     parameters = {p.name: p for p in minimised.trainable_params()}
     before = {name: p.asnumpy().copy() for name, p in parameters.items()}
-    optimizer = build_optimizer(parameters, parameter_groups(list(parameters), config), config)
+    optimizer = build_optimizer(parameters, parameter_groups(list(parameters), config), config, native=False)
     step = TrainStep(minimised, optimizer, fgm_epsilon=EPSILON).set_train()
     scale, key, *batch = arguments()
     for update in (1, 2):
@@ -99,6 +110,27 @@ def test_a_step_at_rate_nought_leaves_weights_and_evaluation_bit_for_bit(graph_m
     minimised.set_train(False)
     minimised.network.compile_cache.clear()
     np.testing.assert_array_equal(minimised.network(*inputs).asnumpy(), logits)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_an_update_moves_the_weights_by_the_sum_of_both_gradients(graph_mode, accumulate):
+    """AdamW's own arithmetic is tested elsewhere: here it must meet the network's weights, not copies of them."""
+    minimised, rate, eps = network(dropout=0.0), 0.05, 1e-3
+    _, _, gradients = differentiate(network(dropout=0.0), epsilon=EPSILON)
+    before = {p.name: p.asnumpy().copy() for p in minimised.trainable_params()}
+    run = RunConfig(
+        optimizer=OptimizerConfig(learning_rate=rate, weight_decay=0.0, max_grad_norm=None, eps=eps),
+        regularization=RegularizationConfig(fgm_epsilon=EPSILON),
+        schedule=ScheduleConfig(name="constant", warmup_steps=0),
+        training=TrainingConfig(accumulate=accumulate),
+    )
+    updater = Updater(minimised, run, total_steps=10)
+    batch = [array.asnumpy() for array in arguments()[2:]]
+    updater.update(0, [batch] * accumulate)
+    for parameter in minimised.trainable_params():
+        gradient = gradients[parameter.name]
+        expected = before[parameter.name] - rate * gradient / (np.abs(gradient) + eps)  # Adam's first step
+        np.testing.assert_allclose(parameter.asnumpy(), expected, atol=1e-5, err_msg=parameter.name)
 
 
 def test_a_network_without_word_embeddings_is_refused(graph_mode):
