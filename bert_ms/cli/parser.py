@@ -177,6 +177,13 @@ def _inspect(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
+def _vocabulary(command: argparse.ArgumentParser) -> None:
+    command.add_argument("text", help="a text file, a folder of them, or a pattern such as 'text/*.txt'")
+    command.add_argument("directory", help="where to: gets vocab.txt and what else a tokenizer is made of")
+    command.add_argument("--size", type=int, default=30522, metavar="N", help="word pieces; default 30522")
+    command.add_argument("--cased", action="store_true", help="keep upper case and accents")
+
+
 def _hub(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
     common = _common(argparse.SUPPRESS)  # a default here would undo what stood before the action
@@ -267,6 +274,11 @@ Examples:
   bert-ms inspect bert_model.ckpt.index --model-config bert_config.json
 Says format, origin, sizes, labels, what nothing explains, and for each task what would be new.
 """,
+    "vocabulary": """
+Examples:
+  bert-ms vocabulary text/ vocabulary/ --size 30522
+  bert-ms train -c pretrain_base source=scratch config=config.json vocab=vocabulary/vocab.txt train_file=text/ ...
+""",
     "hub": """
 Examples:
   bert-ms hub list
@@ -308,6 +320,8 @@ _COMMANDS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None], str,
     ("convert", "write a checkpoint in another format", _convert, "bert_ms.cli.convert:convert", _EXAMPLES["convert"]),
     ("inspect", "say what is in a checkpoint, and what it would lack for each task", _inspect,
      "bert_ms.cli.inspect:show", _EXAMPLES["inspect"]),
+    ("vocabulary", "learn word pieces from text, for a network from scratch", _vocabulary,
+     "bert_ms.cli.vocabulary:learn", _EXAMPLES["vocabulary"]),
     ("hub", "models that have a name: list, bring, check, publish", _hub, "bert_ms.cli.hub:hub", _EXAMPLES["hub"]),
     ("encode", "texts to vectors", _encode, "bert_ms.cli.encode:encode", _EXAMPLES["encode"]),
     ("doctor", "say what this machine has, and what is missing", _doctor, "bert_ms.cli.doctor:doctor",
