@@ -58,7 +58,7 @@ def main() -> int:
     differences = np.abs(np.array(ours) - np.array(theirs["losses"]))
     result = {
         "date": datetime.date.today().isoformat(),
-        "command": " ".join(["python", "benchmarks/pretraining_steps.py", *sys.argv[1:]]),
+        "settings": {**vars(options), "text": Path(options.text).name, "output": None},
         "versions": [f"bert_ms {bert_ms.__version__}, MindSpore {ms.__version__}", theirs["versions"]],
         "batches": {name: list(array.shape) for name, array in batches.items()},
         "largest_difference": float(differences.max()),
@@ -69,7 +69,9 @@ def main() -> int:
         print(f"step {step + 1:4d}   ours {ours[step]:.6f}   peer {theirs['losses'][step]:.6f}")
     print(f"largest difference of {options.steps} steps: {differences.max():.2e}, tolerance {TOLERANCE:g}")
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "pretraining_steps.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in result.items())
+    text = "{\n " + ",\n ".join(lines) + "\n}\n"
+    (options.output / "pretraining_steps.json").write_text(text, encoding="utf-8")
     return 0 if differences.max() < TOLERANCE else 1
 
 
