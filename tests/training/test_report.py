@@ -149,6 +149,17 @@ def test_tiles_are_those_of_the_main_metric(story: RunStory) -> None:
     assert shown[:3] == [("Matthews correlation", "60.00"), ("F1", "80.00"), ("Accuracy", "90.00")]
 
 
+def test_a_score_that_is_another_one_by_another_name_is_shown_once(story: RunStory) -> None:
+    metrics = [{"kind": "eval", "step": n, "accuracy": 50.0 + n, "micro_f1": 50.0 + n, "f1": 40.0} for n in range(2)]
+    scores = {"accuracy": 51.0, "micro_f1": 51.0, "f1": 40.0}
+    page = report_html(
+        replace(story, main_metric="accuracy", metrics=metrics, scores=scores, scores_before={}, seconds={})
+    )
+    assert re.findall(r'<div class="what">([^<]+)<', page) == ["Accuracy", "F1"]
+    assert 'aria-label="Evaluation, percent: Accuracy from 50 to 51; F1 from 40 to 40."' in page
+    assert '<th scope="row" class="short">Micro F1' in page  # the table has all
+
+
 def test_scores_are_ordered_by_what_they_say() -> None:
     names = ["exact_match", "f1", "total", "HasAns_exact", "HasAns_f1", "best_f1", "best_f1_thresh", "loss"]
     assert ordered(names, "f1") == ["f1", "exact_match", "HasAns_f1", "best_f1", "HasAns_exact", "loss"]

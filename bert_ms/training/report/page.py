@@ -67,7 +67,8 @@ def _files(story: RunStory) -> str:
 
 def _tiles(story: RunStory) -> str:
     """The scores that count, big; and how long it took."""
-    tiles = [_score_tile(name, story) for name in words.ordered(story.scores, story.main_metric)[:_MOST_TILES]]
+    names = words.ordered(story.scores, story.main_metric)
+    tiles = [_score_tile(name, story) for name in words.distinct(names, story.scores.__getitem__)[:_MOST_TILES]]
     if story.seconds:
         total = sum(story.seconds.values())
         tiles.append(_tile("Time", duration(total), _steps(story)))
@@ -127,6 +128,7 @@ def _charts(story: RunStory) -> str:
 def _score_charts(story: RunStory) -> list[str]:
     """Evaluation scores over the steps: those in percent in one chart, each loss in one of its own."""
     names = words.ordered(words.evaluated(story.metrics), story.main_metric)
+    names = words.distinct(names, lambda name: score_points(story.metrics, [name]).get(name))
     percent = [name for name in names if words.unit_of(name) == "percent"][:_MOST_LINES]
     groups = [(f"Evaluation: {score_name(name)}", [name]) for name in names if words.unit_of(name) == "loss"]
     if percent:
@@ -139,7 +141,7 @@ def _score_charts(story: RunStory) -> list[str]:
             Line("" if title.endswith(score_name(name)) else score_name(name), values, number, has_dots=True)
             for number, (name, values) in enumerate(points.items(), 1)
         ]
-        if lines:
+        if any(len(line.points) > 1 for line in lines):
             charts.append(line_chart(lines, title=title, x_name="optimiser step"))
     return charts
 
@@ -167,14 +169,14 @@ def _facts(story: RunStory) -> str:
     groups = [("Model", story.model), ("Data", story.data), ("Training", story.setting), ("Machine", story.machine)]
     cards = [card(name, "", facts(some.items())) for name, some in groups if some]
     command = f"<h3>Command</h3><pre>{escape(story.command)}</pre>" if story.command else ""
-    shown = f'<div class="grid">{"".join(cards)}</div>' if cards else ""
+    shown = f'<div class="columns">{"".join(cards)}</div>' if cards else ""
     return f"{shown}{_times(story.seconds)}{command}"
 
 
 def _times(seconds: Mapping[str, float]) -> str:
     """A bar of where the time went, with its legend."""
     total = sum(seconds.values())
-    if not total:
+    if not total or len(seconds) == 1:
         return ""
     ordered = sorted(seconds.items(), key=lambda item: -item[1])
     bars = "".join(

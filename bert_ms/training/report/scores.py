@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 Unit = Literal["percent", "loss", "count", "threshold"]
@@ -92,6 +92,14 @@ def ordered(names: Iterable[str], main: str) -> list[str]:
         return name != main, unit_of(name) != unit_of(main), is_part, is_part and not name.endswith(main)
 
     return sorted(kept, key=rank)
+
+
+def distinct(names: Iterable[str], value: Callable[[str], object]) -> list[str]:
+    """Names without those whose value another had before, as the micro F1 of single labels has the accuracy's."""
+    kept: dict[str, str] = {}
+    for name in names:
+        kept.setdefault(repr(value(name)), name)
+    return list(kept.values())
 
 
 def evaluated(metrics: Sequence[Mapping[str, object]]) -> list[str]:

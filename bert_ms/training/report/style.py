@@ -25,9 +25,10 @@ p{margin:.4em 0}.quiet{color:var(--quiet)}.small{font-size:.84rem}.card>h3{margi
 .card>.quiet,.chart>.quiet{font-size:.88rem;margin:2px 0 8px}
 .eyebrow{color:var(--quiet);font-size:.84rem;letter-spacing:.02em;margin:0 0 6px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 18px}
-.grid{display:grid;gap:14px;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr))}
+.grid{display:grid;gap:14px;align-items:start}
 .grid.wide{grid-template-columns:repeat(auto-fill,minmax(min(100%,430px),1fr))}.grid{align-items:start}
 .card+.grid,.grid+.card,.card+.card{margin-top:14px}.grid>.card,.tiles>.card{margin-top:0}
+.columns{columns:3 290px;column-gap:14px}.columns>.card{break-inside:avoid;margin:0 0 14px}
 .tiles{display:grid;gap:14px;grid-template-columns:repeat(auto-fit,minmax(min(46%,190px),1fr));margin-top:20px}
 .tile .what{color:var(--quiet);font-size:.86rem}.tile .value{font-size:2.1rem;line-height:1.2;font-weight:650;
 font-variant-numeric:tabular-nums}.tile .from{font-size:.88rem;color:var(--quiet)}

@@ -12,11 +12,12 @@ from bert_ms.config import DataConfig, RunConfig
 from bert_ms.config.loading import to_yaml
 from bert_ms.errors import DependencyError
 from bert_ms.tasks.findings import Finding, as_json
+from bert_ms.training.curves import score_points
 from bert_ms.training.files import write_file
 from bert_ms.training.plots import LOSS_PLOT, write_loss_plot
 from bert_ms.training.report.page import REPORT, write_report
 from bert_ms.training.report.run import RunStory, machine_facts
-from bert_ms.training.report.scores import evaluated, ordered, unit_of
+from bert_ms.training.report.scores import distinct, evaluated, ordered, unit_of
 
 _log = logging.getLogger(__name__)
 
@@ -139,6 +140,7 @@ def write_documents(folder: str | Path, story: RunStory) -> list[Path]:
 def _plotted(story: RunStory) -> list[str]:
     """The scores in the main one's unit, no more than can be told apart."""
     names = ordered(evaluated(story.metrics), story.main_metric)
+    names = distinct(names, lambda name: score_points(story.metrics, [name]).get(name))
     return [name for name in names if unit_of(name) == unit_of(story.main_metric)][:4]
 
 
