@@ -61,11 +61,12 @@ def folded(counts: np.ndarray, kept: Sequence[int]) -> np.ndarray:
 
     What the others are taken for among themselves is no confusion worth showing and is left at 0.
     """
-    others = np.setdiff1d(np.arange(len(counts)), kept)
-    result = np.zeros((len(kept) + 1, len(kept) + 1), np.int64)
-    result[:-1, :-1] = counts[np.ix_(kept, kept)]
-    result[:-1, -1] = counts[np.ix_(kept, others)].sum(1)
-    result[-1, :-1] = counts[np.ix_(others, kept)].sum(0)
+    chosen = np.array(kept, np.int64)
+    others = np.setdiff1d(np.arange(len(counts)), chosen)
+    result = np.zeros((len(chosen) + 1, len(chosen) + 1), np.int64)
+    result[:-1, :-1] = counts[np.ix_(chosen, chosen)]
+    result[:-1, -1] = counts[np.ix_(chosen, others)].sum(1)
+    result[-1, :-1] = counts[np.ix_(others, chosen)].sum(0)
     return result
 
 
