@@ -51,6 +51,8 @@ class Case:
         learned: the least that the score must be after them; None where the run is too short to tell.
         is_resumed: it is also stopped and resumed.
         is_shared: it is also trained by two workers.
+        counts_rows: its loss is a mean over rows, so that two workers learn what one does with the double batch; one
+            over words is a mean of means there, since the workers' rows have different numbers of them.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Case:
     learned: float | None = None
     is_resumed: bool = False
     is_shared: bool = False
+    counts_rows: bool = True
 
     def config(self, source: Path, folder: Path, *, name: str = "run", **training: Any) -> RunConfig:
         """A run of a few steps of four rows, evaluated at the end, in `folder/name`; its data is written if need be.
@@ -267,6 +270,7 @@ CASES = (
         predictions=("predictions.jsonl",),
         is_resumed=True,
         is_shared=True,
+        counts_rows=False,
     ),
     Case(
         name="masked n-grams",

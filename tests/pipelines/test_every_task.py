@@ -129,8 +129,9 @@ def test_two_workers_train_as_one_with_the_double_batch(source, tmp_path, graph_
     for case, alone, together in pairs:
         runs.train(alone)
         first, second = (weights(Path(config.output_dir)) for config in (alone, together))
+        tolerance = 2e-5 if case.counts_rows else 2e-2
         for name in first:
-            np.testing.assert_allclose(second[name], first[name], atol=2e-5, err_msg=f"{case.name}: {name}")
+            np.testing.assert_allclose(second[name], first[name], atol=tolerance, err_msg=f"{case.name}: {name}")
         left = [json.loads((Path(c.output_dir) / "result.json").read_text())["scores"] for c in (alone, together)]
         assert left[0].keys() == left[1].keys()
 
