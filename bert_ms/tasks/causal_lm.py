@@ -12,6 +12,7 @@ class CausalLMWork(RawTextWork):
     """The work of causal language modelling: rows of packed full sentences, nothing hidden."""
 
     masks: ClassVar[bool] = False
+    summed: ClassVar[tuple[str, str]] = ("next_word_loss_sum", "next_word_count")
 
     def scores_of(self, sums: Mapping[str, float], rows: int) -> dict[str, float]:
         """`loss` is the mean over all word pieces but the first of each row, of which `total` are there."""

@@ -15,6 +15,7 @@ from bert_ms.data.loader import Batches
 from bert_ms.data.pretraining import prepare
 from bert_ms.data.pretraining.batches import TextBatches
 from bert_ms.data.pretraining.rows import TextRows
+from bert_ms.tasks.findings import Finding, hidden_words
 from bert_ms.tasks.work import Prepared, Purpose, Work
 
 logger = logging.getLogger(__name__)
@@ -29,10 +30,12 @@ class RawTextWork(Work):
     Attributes:
         pairs: rows are pairs of segments.
         masks: words are hidden; otherwise each place predicts the next one's.
+        summed: names of the scorer's outputs: a row's loss, and over how many pieces it is the sum.
     """
 
     pairs: ClassVar[bool] = False
     masks: ClassVar[bool] = True
+    summed: ClassVar[tuple[str, str]] = ("masked_loss_sum", "masked_count")
 
     def prepare(self, path: str | Path, purpose: Purpose) -> Prepared:
         """Read text files and cut them into rows, with fixed masks for evaluation.
@@ -88,6 +91,11 @@ class RawTextWork(Work):
     @abstractmethod
     def scores_of(self, sums: Mapping[str, float], rows: int) -> dict[str, float]:
         """Scores by name from the sums of the scorer's outputs over all rows."""
+
+    def findings(self, prepared: Prepared, predictions: Sequence[Mapping[str, float]]) -> Sequence[Finding]:
+        """How the losses of rows are spread, and the rows that were hardest."""
+        sums, counts = (np.array([row[name] for row in predictions]) for name in self.summed)
+        return hidden_words.of_rows(prepared.features, self.tokenizer, sums, counts)
 
     def write(self, directory: Path, prepared: Prepared, predictions: Sequence[Any]) -> list[Path]:
         """Nothing: scores are all that there is to tell of text."""

@@ -117,3 +117,10 @@ def test_preparing_says_what_there_is(given, tmp_path):
     config = config_for(given, tmp_path, task="pretraining")
     (found,) = runs.prepare(config).values()
     assert found["examples"] == 4 and found["rows"] > 20 and found["longest"] == 32
+
+
+def test_a_dry_run_takes_a_step_of_each_kind(given, tmp_path, graph_mode):
+    config = changed(config_for(given, tmp_path), "data", eval_file=str(given / "text" / "1.txt"))
+    found = runs.dry_run(config)
+    assert found.batch == (8, 32) and np.isfinite(found.loss) and found.evaluation_seconds is not None
+    assert not Path(config.output_dir).exists()

@@ -86,3 +86,19 @@ def test_the_metrics_that_may_decide_are_scores():
     assert set(tasks.get("masked-lm").metrics) <= set(
         scores("masked-lm", masked_loss_sum=[1.0], masked_correct=[1], masked_count=[6])
     )
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_report_shows_the_hardest_rows_with_what_was_hidden(task, path):
+    made = work(task)
+    prepared = made.prepare(path, "evaluate")
+    random = np.random.default_rng(0)
+    count = len(prepared.features)
+    predictions = [{made.summed[0]: loss, made.summed[1]: 2.0} for loss in random.uniform(1, 9, count)]
+    chart, gallery = made.findings(prepared, predictions)
+    assert sum(y for _, y in chart.series[0].points) == count
+    worst = max(range(count), key=lambda row: predictions[row][made.summed[0]])
+    assert gallery.exhibits[0].heading == f"Row {worst}" and gallery.count == count
+    parts = gallery.exhibits[0].passages[0]
+    assert not any("[MASK]" in part.text for part in parts)
+    assert any(part.mark == "gold" for part in parts) == made.masks
