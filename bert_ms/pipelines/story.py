@@ -125,7 +125,7 @@ def _network_facts(config: RunConfig, network: Any) -> dict[str, object]:
 
 def _rows(prepared: Prepared) -> str:
     rows, examples = len(prepared.rows.lengths()), len(prepared.examples)
-    return f"{rows:,}" if rows == examples else f"{rows:,} of {examples:,} examples"
+    return f"{rows:,}" if rows == examples else f"{rows:,}, of {examples:,} examples"
 
 
 def _has_windows(config: RunConfig, *prepared: Prepared) -> bool:
