@@ -168,7 +168,6 @@ _ROWS = (
         labels=_ENTAILMENT,
         metrics=("accuracy",),
         submission=Submission(file="QNLI.tsv"),
-        has_bad_rows=True,
     ),
     Dataset(
         name="rte",
