@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
@@ -64,10 +63,10 @@ def restored(features: Features, row: int) -> tuple[np.ndarray, np.ndarray]:
     return ids, is_hidden
 
 
-def _parts(tokenizer: Tokenizer, ids: Sequence[int], is_hidden: Sequence[bool]) -> list[Part]:
-    parts = []
-    for hidden, group in groupby(zip(ids, is_hidden, strict=True), key=lambda pair: bool(pair[1])):
-        pieces = [int(piece) for piece, _ in group]
+def _parts(tokenizer: Tokenizer, ids: np.ndarray, is_hidden: np.ndarray) -> list[Part]:
+    parts: list[Part] = []
+    for hidden, group in groupby(zip(ids.tolist(), is_hidden.tolist(), strict=True), key=lambda pair: pair[1]):
+        pieces = [piece for piece, _ in group]
         space = "" if not parts or tokenizer.vocabulary[pieces[0]].startswith("##") else " "
         parts.append(Part(space + tokenizer.decode(pieces).removeprefix("##"), "gold" if hidden else ""))
     return parts
