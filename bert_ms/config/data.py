@@ -20,7 +20,8 @@ class DataConfig(Section):
         dataset: a known data set (`mrpc`, `cluener`, ...), which settles format, columns, labels and score; None reads
             by the keys below.
         format: of a file of one's own; "auto" tells csv, tsv, jsonl and json by the ending; of tagged words,
-            CLUENER's lines and lists from columns.
+            CLUENER's lines and lists from columns. tsv has no quoting, as GLUE's files; csv has, and may be separated
+            by commas, tabs or semicolons.
         text_column: column (or key) of the text; a number counts columns from 0 in files without a header.
         pair_column: column of the second text of a pair.
         label_column: column of the label; of tagged words in columns -1 counts from the end, and None takes the last.

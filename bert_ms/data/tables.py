@@ -13,6 +13,7 @@ from bert_ms.data.text_files import parse_json, read_text
 from bert_ms.errors import DataError, unknown
 
 FORMATS = ("csv", "tsv", "jsonl")
+_DELIMITERS = (",", "\t", ";")
 _OF_ENDING = {".csv": "csv", ".tsv": "tsv", ".txt": "tsv", ".json": "jsonl", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
@@ -55,7 +56,8 @@ def rows_of(path: Path, format: str) -> Iterator[Row]:
     Args:
         path: the file, UTF-8 with or without byte order mark.
         format: "tsv" has no quoting: every tab separates, a quotation mark is one (GLUE's files are written so);
-            "csv" quotes as RFC 4180 does; "jsonl" is an object a line, or one list of objects.
+            "csv" quotes as RFC 4180 does, and separates by the first of comma, tab and semicolon that its first line
+            has; "jsonl" is an object a line, or one list of objects.
 
     Raises:
         DataError: the file cannot be read as text; of csv, quotation marks that do not match.
@@ -73,7 +75,9 @@ def _tsv(content: str, path: Path) -> Iterator[Row]:
 
 
 def _csv(content: str, path: Path) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+    first = content.lstrip("\r\n").partition("\n")[0]
+    delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
     while True:
         try:
             cells = next(reader)
@@ -81,8 +85,9 @@ def _csv(content: str, path: Path) -> Iterator[Row]:
             return
         except csv.Error as error:
             raise DataError(
-                f"{path}: line {reader.line_num} is not csv: {error}. A text with quotation marks or commas stands in "
-                f'quotation marks, those inside doubled (""). Without any quoting, say data.format=tsv and use tabs.'
+                f"{path}: line {reader.line_num} is not csv: {error}. A text with quotation marks or {delimiter!r} "
+                f'stands in quotation marks, those inside doubled (""). Without any quoting, use tabs, and say '
+                f"data.format=tsv."
             ) from None
         if cells:
             yield Row(reader.line_num, cells)

@@ -46,6 +46,13 @@ def test_a_quotation_mark_is_a_character_in_tsv_and_quotes_in_csv(write: Write) 
     assert [e.text for e in csv] == ['one, two\nand "three"', "four"]
 
 
+@pytest.mark.parametrize("mark", ["\t", ";"])
+def test_quoted_cells_may_be_separated_by_tabs_or_semicolons(write: Write, mark: str) -> None:
+    path = write("a.tsv", f'text{mark}label\n"one{mark} ""two"", three"{mark}1\n')
+    config = DataConfig(text_column="text", label_column="label", format="csv")
+    assert [(e.text, e.label) for e in read(path, config)] == [(f'one{mark} "two", three', "1")]
+
+
 def test_byte_order_marks_carriage_returns_and_odd_line_separators_are_no_text(write: Write) -> None:
     examples = read(write("a.tsv", "text\tlabel\r\none\u2028two\x85three\t1\r\n\r\nfour\t0\r\n", "utf-8-sig"))
     assert [(e.id, e.text, e.label) for e in examples] == [("0", "one\u2028two\x85three", "1"), ("1", "four", "0")]
