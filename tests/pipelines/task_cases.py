@@ -266,6 +266,8 @@ CASES = (
         name="masked words and the next sentence",
         task="pretraining",
         write=_raw_text,
+        # as many in each row, so that the mean over all words is the mean of the workers' means
+        sections={"pretraining": PretrainingConfig(max_predictions_per_seq=1)},
         metric="loss",
         predictions=("predictions.jsonl",),
         is_resumed=True,
