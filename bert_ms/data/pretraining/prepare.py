@@ -56,6 +56,12 @@ def load(
     """
     masker = Masker(tokenizer, pretraining, seed=seed) if masks else None
     corpus = corpora.load(path, tokenizer, data, pretraining)
+    if pairs and corpus.document_count == 1:
+        logger.warning(
+            "%s is a single document: second segments that should be of another one are taken from it too. Put blank "
+            "lines between documents, or say pretraining.text=paragraphs where each line is one.",
+            path,
+        )
     arguments: dict[str, Any] = {
         "pairs": pairs,
         "max_length": data.max_length,

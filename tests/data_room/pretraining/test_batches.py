@@ -183,6 +183,12 @@ def test_no_rows_and_no_worker_are_errors(folder: Path) -> None:
         batches_of(rows_of(folder), rank=2, size=2)
 
 
+def test_text_without_documents_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "one.txt").write_text("a b\nc d\ne f\n")
+    rows_of(tmp_path / "one.txt")
+    assert "one.txt is a single document" in caplog.text and "pretraining.text=paragraphs" in caplog.text
+
+
 def test_manifests_say_what_the_arrays_are(folder: Path) -> None:
     rows = rows_of(folder, storage="mindrecord")
     found = {
