@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import shutil
 from pathlib import Path
@@ -132,16 +133,25 @@ def test_parameter_names_are_the_checkpoint_format(case):
     assert len(cell.parameters_dict()) == len(list(WithLoss(cell).get_parameters()))
 
 
-@EVERY
-def test_outputs_loss_and_gradients_are_the_same_in_both_modes(case, request):
-    found = []
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+@functools.cache
+def training(name: str, mode: str):
+    """A case's network, its parameters, and the function of loss and gradients in training, of one mode."""
+    cell = CASES[name].network(**NO_DROPOUT)
+    parameters = list(cell.get_parameters())
+    return cell, parameters, ms.value_and_grad(WithLoss(cell).set_train(True), None, parameters)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outputs_loss_and_gradients_are_the_same_in_both_modes(name, request):
+    found, case = [], CASES[name]
     for mode in ("graph_mode", "pynative_mode"):
         request.getfixturevalue(mode)
-        cell = case.network()
+        cell, _, gradient = training(name, mode)
         outputs = flat(cell(*tensors(*case.inputs())))
-        network = WithLoss(cell).set_train(False)
-        parameters = list(cell.get_parameters())
-        loss, gradients = ms.value_and_grad(network, None, parameters)(*tensors(*case.inputs(), *case.labels))
+        loss, gradients = gradient(*tensors(*case.inputs(), *case.labels))
         assert loss.dtype == ms.float32
         found.append((outputs, float(loss), [g.asnumpy() for g in gradients]))
     (graph, graph_loss, graph_gradients), (eager, eager_loss, eager_gradients) = found
@@ -152,6 +162,26 @@ def test_outputs_loss_and_gradients_are_the_same_in_both_modes(case, request):
     assert graph_loss > 0
     for one, other in zip(graph_gradients, eager_gradients, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_few_steps_against_the_gradient_lower_the_loss_in_graph_mode(name, graph_mode):
+    case = CASES[name]
+    _, parameters, gradient = training(name, "graph_mode")
+    before = [p.asnumpy().copy() for p in parameters]
+    losses = []
+    for _ in range(5):
+        loss, gradients = gradient(*tensors(*case.inputs(), *case.labels))
+        losses.append(float(loss))
+        steps = [g.asnumpy() for g in gradients]
+        length = np.sqrt(sum((step**2).sum() for step in steps))
+        for p, step in zip(parameters, steps, strict=True):
+            # Not set_data: the compiled function would go on with the data that it was compiled with.
+            ms.ops.assign(p, ms.Tensor(p.asnumpy() - np.float32(0.1) / length * step))
+    for p, value in zip(parameters, before, strict=True):
+        ms.ops.assign(p, ms.Tensor(value))
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.98 * losses[0]
 
 
 @EVERY
