@@ -88,7 +88,8 @@ def _sentences(
             how = "tabs" if separator == "\t" else "blanks"
             raise DataError(
                 f"{path}, line {number}: {line[:60]!r} has {len(cells)} columns (between {how}), those before have "
-                f"{width}. A sentence ends with a blank line."
+                f"{width}. One word stands in a line, and a blank line after a sentence; plain text is for "
+                f"bert_ms.pipeline('token-classification', ...)."
             )
         word = cells[word_at]
         if has_positions:

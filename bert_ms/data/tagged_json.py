@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any, NoReturn
 
 from bert_ms.data import tables
 from bert_ms.data.tables import Row
-from bert_ms.data.tagged import Sentence, TaggedData, assemble, logger
+from bert_ms.data.tagged import Sentence, TaggedData, assemble
 from bert_ms.errors import DataError
 from bert_ms.tags.entities import Entity, bio
+
+logger = logging.getLogger(__name__)
 
 ENDINGS = (".json", ".jsonl", ".ndjson")
 _WORDS = ("tokens", "words")
