@@ -10,6 +10,7 @@ from bert_ms.records import IGNORE_INDEX, LABELS, MASKED_POSITIONS, Features
 from bert_ms.tasks.findings.kinds import ChartFinding, Exhibit, Finding, GalleryFinding, Part, Series
 from bert_ms.tokenization import Tokenizer
 
+SECTION = "Rows of text"
 MEANINGS = {"gold": "hidden from the network"}
 _SHOWN, _BINS = 5, 20
 
@@ -20,10 +21,10 @@ def of_rows(features: Features, tokenizer: Tokenizer, sums: np.ndarray, counts: 
     Args:
         features: the rows as they were scored.
         tokenizer: of the network.
-        sums: float [rows], losses of each row's predicted pieces together.
+        sums: float [rows], losses of each row's predicted pieces together; those that are no numbers are left out.
         counts: int [rows], how many there are.
     """
-    rows = np.flatnonzero(counts > 0)
+    rows = np.flatnonzero((counts > 0) & np.isfinite(sums))
     if not len(rows):
         return []
     losses = sums[rows] / counts[rows]
@@ -36,12 +37,15 @@ def of_rows(features: Features, tokenizer: Tokenizer, sums: np.ndarray, counts: 
     return [
         ChartFinding(
             title="How hard the rows are",
+            section=SECTION,
             note="Mean loss of a row's predicted pieces, and how many rows have it.",
             series=[bars],
             x_name="loss of a piece",
             y_name="rows",
         ),
-        GalleryFinding(title="The hardest rows", exhibits=exhibits, count=len(rows), meanings=MEANINGS),
+        GalleryFinding(
+            title="The hardest rows", section=SECTION, exhibits=exhibits, count=len(rows), meanings=MEANINGS
+        ),
     ]
 
 
