@@ -71,6 +71,7 @@ def _parts(tokenizer: Tokenizer, ids: np.ndarray, is_hidden: np.ndarray) -> list
     parts: list[Part] = []
     for hidden, group in groupby(zip(ids.tolist(), is_hidden.tolist(), strict=True), key=lambda pair: pair[1]):
         pieces = [piece for piece, _ in group]
-        space = "" if not parts or tokenizer.vocabulary[pieces[0]].startswith("##") else " "
-        parts.append(Part(space + tokenizer.decode(pieces).removeprefix("##"), "gold" if hidden else ""))
+        if parts and not tokenizer.vocabulary[pieces[0]].startswith("##"):
+            parts.append(Part(" "))
+        parts.append(Part(tokenizer.decode(pieces).removeprefix("##"), "gold" if hidden else ""))
     return parts

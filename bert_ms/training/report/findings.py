@@ -27,11 +27,14 @@ def _section(findings: Sequence[Finding]) -> str:
     for finding in findings:
         if isinstance(finding, GalleryFinding):
             meanings |= finding.meanings
-    html = [legend(meanings)]
+    html, key = "", legend(meanings)
     for is_wide, some in groupby(findings, _is_wide):
-        drawn = "".join(_DRAWN[finding.kind](finding) for finding in some)
-        html.append(drawn if is_wide else f'<div class="grid wide">{drawn}</div>')
-    return "".join(html)
+        members = list(some)
+        drawn = "".join(_DRAWN[finding.kind](finding) for finding in members)
+        if isinstance(members[0], GalleryFinding):
+            html, key = html + key, ""  # above the first gallery
+        html += drawn if is_wide else f'<div class="grid wide">{drawn}</div>'
+    return html
 
 
 def _is_wide(finding: Finding) -> bool:
