@@ -120,6 +120,13 @@ def test_marks_have_titles_and_a_legend_of_the_section() -> None:
     assert '<span class="badge">1 of 7</span>' in page
 
 
+def test_the_legend_stands_above_the_first_gallery() -> None:
+    gallery = GalleryFinding(title="g", exhibits=[Exhibit()], count=1, meanings={"gold": "what is gold"})
+    page = sections([confusion(12), gallery, gallery])
+    assert page.count("what is gold") == 1
+    assert page.index("</table>") < page.index("what is gold") < page.index("<article")
+
+
 def test_probabilities_say_in_words_what_is_gold() -> None:
     exhibit = Exhibit(shares=[Share("a", 0.75, "predicted"), Share("b", 0.25, "gold"), Share("c", 0.0)])
     page = sections([GalleryFinding(title="g", exhibits=[exhibit], count=1)])

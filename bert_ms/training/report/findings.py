@@ -28,19 +28,18 @@ def _section(findings: Sequence[Finding]) -> str:
         if isinstance(finding, GalleryFinding):
             meanings |= finding.meanings
     html, key = "", legend(meanings)
-    for is_wide, some in groupby(findings, _is_wide):
-        members = list(some)
-        drawn = "".join(_DRAWN[finding.kind](finding) for finding in members)
-        if isinstance(members[0], GalleryFinding):
-            html, key = html + key, ""  # above the first gallery
-        html += drawn if is_wide else f'<div class="grid wide">{drawn}</div>'
+    for place, some in groupby(findings, _place):
+        drawn = "".join(_DRAWN[finding.kind](finding) for finding in some)
+        if place == "gallery":
+            html, key = html + key, ""  # above the first one
+        html += f'<div class="grid wide">{drawn}</div>' if place == "grid" else drawn
     return html
 
 
-def _is_wide(finding: Finding) -> bool:
-    if isinstance(finding, ConfusionFinding):
-        return len(finding.rows) > _WIDE_LABELS
-    return isinstance(finding, GalleryFinding)
+def _place(finding: Finding) -> str:
+    if isinstance(finding, GalleryFinding):
+        return "gallery"
+    return "wide" if isinstance(finding, ConfusionFinding) and len(finding.rows) > _WIDE_LABELS else "grid"
 
 
 def _table(finding: TableFinding) -> str:

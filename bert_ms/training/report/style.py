@@ -73,7 +73,8 @@ vertical-align:middle}
 .question{margin-top:12px}.question .asked{font-weight:600}
 .passage{margin:8px 0 10px;padding-left:12px;border-left:3px solid var(--line);white-space:pre-line;
 overflow-wrap:anywhere}
-mark{border-radius:4px;padding:1px 0;color:inherit}section>.grid+p.quiet{margin-top:14px}p.quiet>mark{padding:1px 6px;margin-right:6px}
+mark{border-radius:4px;padding:1px 0;color:inherit}
+section>.grid+p.quiet{margin-top:14px}p.quiet>mark{padding:1px 6px;margin-right:6px}
 mark.gold{background:var(--gold);color:var(--gold-ink);text-decoration:underline;text-underline-offset:3px}
 mark.predicted{background:var(--pred);color:var(--pred-ink);font-weight:600}
 mark.gold.predicted{background:var(--both);color:var(--both-ink)}
