@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 # Public name -> (module, attribute); an empty attribute is the module itself.
 _PUBLIC = {
     "BertConfig": ("bert_ms.config", "BertConfig"),
+    "Generator": ("bert_ms.pipelines.generator", "Generator"),
     "SentenceEncoder": ("bert_ms.pipelines.sentences", "SentenceEncoder"),
     "Tokenizer": ("bert_ms.tokenization", "Tokenizer"),
     "add_adapter": ("bert_ms.hub.adapters", "add_adapter"),
@@ -38,12 +39,14 @@ if TYPE_CHECKING:
     from bert_ms.hub.load import from_config as from_config
     from bert_ms.hub.load import from_pretrained as from_pretrained
     from bert_ms.hub.load import with_loss as with_loss
+    from bert_ms.pipelines.generator import Generator as Generator
     from bert_ms.pipelines.sentences import SentenceEncoder as SentenceEncoder
     from bert_ms.pipelines.text import pipeline as pipeline
     from bert_ms.tokenization import Tokenizer as Tokenizer
 
 __all__ = [
     "BertConfig",
+    "Generator",
     "SentenceEncoder",
     "Tokenizer",
     "add_adapter",

@@ -48,19 +48,18 @@ class Generator:
             input_ids: int [B, S], padded on either side.
             attention_mask: int [B, S], 0 for padding; None for all tokens.
             token_type_ids: int [B, S]; new tokens get the prompt's last. None for all 0.
-            encoder_hidden_states: [B, E, H], for a decoder with cross attention.
+            encoder_hidden_states: [B, E, H], for a decoder with cross attention; None leaves that out.
             encoder_attention_mask: int [B, E]; None for all tokens.
             settings: fields of `GenerationConfig`, for this call.
 
         Raises:
             ConfigError: a setting cannot be used.
-            DataError: a prompt is empty, or the network has not enough positions.
+            DataError: a prompt is empty, the network has not enough positions, or rows are missing.
         """
         config = with_settings(self.config, settings)
-        if encoder_hidden_states is not None:
-            repeats = config.num_return_sequences if config.do_sample else 1
-            mask = None if encoder_attention_mask is None else np.repeat(np.asarray(encoder_attention_mask), repeats, 0)
-            self.steps.attend_to(np.repeat(np.asarray(encoder_hidden_states), repeats, 0), mask)
+        repeats = config.num_return_sequences if config.do_sample else 1
+        read = (encoder_hidden_states, encoder_attention_mask)
+        self.steps.attend_to(*(None if array is None else np.repeat(np.asarray(array), repeats, 0) for array in read))
         return generate(
             self.steps,
             np.asarray(input_ids),

@@ -82,8 +82,8 @@ KINDS = {
 def test_remembered_positions_give_the_logits_of_reading_all_anew(kind: str, request) -> None:
     request.getfixturevalue("graph_mode" if kind == "learned" else "pynative_mode")
     config = BertConfig(
-        vocab_size=30, hidden_size=16, num_hidden_layers=1 if kind == "learned" else 2, num_attention_heads=2, intermediate_size=24,
-        max_position_embeddings=11, initializer_range=0.4, **KINDS[kind],
+        vocab_size=30, hidden_size=16, num_hidden_layers=1 if kind == "learned" else 2, num_attention_heads=2,
+        intermediate_size=24, max_position_embeddings=11, initializer_range=0.4, **KINDS[kind],
     )  # fmt: skip
     ms.set_seed(2)
     cell, rng = build(config, "causal-lm"), np.random.default_rng(3)
@@ -117,6 +117,28 @@ def test_remembered_positions_give_the_logits_of_reading_all_anew(kind: str, req
             expected = anew()
         logits = steps.advance(ids[:, length], parents)
     np.testing.assert_allclose(logits, expected[:, 10], atol=1e-5)
+
+
+def test_each_text_reads_its_own_encoder_in_this_call_alone(pynative_mode) -> None:
+    config = BertConfig(
+        vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
+        max_position_embeddings=16, initializer_range=0.4, is_decoder=True, add_cross_attention=True,
+    )  # fmt: skip
+    ms.set_seed(5)
+    generator = Generator(build(config, "causal-lm"), max_new_tokens=5)
+    prompts, states = np.array([[3, 4], [3, 4]]), np.random.default_rng(1).normal(0, 3, (2, 4, 16))
+    without = generator.generate(prompts).rows()
+    first, second = generator.generate(prompts, encoder_hidden_states=states).rows()
+    assert without[0] == without[1]
+    assert first != second
+    turned = generator.generate(prompts, encoder_hidden_states=states[::-1], num_beams=3, num_return_sequences=3)
+    alone = generator.generate(prompts[:1], encoder_hidden_states=states[:1], num_beams=3, num_return_sequences=3)
+    assert turned.rows()[3:] == alone.rows()
+    drawn = generator.generate(prompts, encoder_hidden_states=states, do_sample=True, top_k=1, num_return_sequences=2)
+    assert drawn.rows() == [first, first, second, second]
+    assert generator.generate(prompts).rows() == without
+    with pytest.raises(DataError, match="encoder_hidden_states has 1 rows for 2 prompts"):
+        generator.generate(prompts, encoder_hidden_states=states[:1])
 
 
 def test_one_graph_reads_prompts_and_one_reads_words(generator, graph_mode) -> None:

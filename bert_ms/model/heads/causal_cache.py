@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from bert_ms.errors import ConfigError
+from bert_ms.errors import ConfigError, DataError
 from bert_ms.model.attention import MASKED
 from bert_ms.model.encoder import EncoderLayer
 from bert_ms.model.heads.language_model import CausalLM
@@ -130,23 +130,41 @@ class CausalSteps:
         self.config = network.config
         self.cell = CachedCausalLM(network).set_train(False)
         self.cache: tuple[Tensor, ...] = ()
+        self.source: tuple[Tensor, ...] = ()  # the encoder's, as given; `encoder` has a row for each row of the cache
         self.encoder: tuple[Tensor, ...] = ()
 
-    def attend_to(self, encoder_hidden_states: np.ndarray, encoder_attention_mask: np.ndarray | None = None) -> None:
-        """Set what a decoder with cross attention reads: [B, E, H] and int [B, E], a row for each prompt.
+    def attend_to(
+        self, encoder_hidden_states: np.ndarray | None, encoder_attention_mask: np.ndarray | None = None
+    ) -> None:
+        """Set what a decoder with cross attention reads from the next `start` on; None for nothing.
+
+        Args:
+            encoder_hidden_states: float [B, E, H], a row for each prompt.
+            encoder_attention_mask: int [B, E]; None for all tokens.
 
         Raises:
             ConfigError: the network has no cross attention.
         """
+        if encoder_hidden_states is None:
+            self.source = ()
+            return
         if not self.config.add_cross_attention:
             raise ConfigError("the network has no cross attention: leave encoder_hidden_states out.")
         states = np.asarray(encoder_hidden_states, np.float32)
         mask = np.ones(states.shape[:2]) if encoder_attention_mask is None else np.asarray(encoder_attention_mask)
-        self.encoder = (Tensor(states), Tensor(mask.astype(np.int32)))
+        self.source = (Tensor(states), Tensor(mask.astype(np.int32)))
 
     def start(self, input_ids: np.ndarray, starts: np.ndarray, token_type_ids: np.ndarray, capacity: int) -> np.ndarray:
-        """Read prompts, padded on the left: logits [B, V] of the word after each; see `decoding.generation.Steps`."""
+        """Read prompts, padded on the left: logits [B, V] of the word after each; see `decoding.generation.Steps`.
+
+        Raises:
+            DataError: there are not as many rows of encoder_hidden_states as prompts.
+        """
         rows, width = input_ids.shape
+        if self.source and self.source[0].shape[0] != rows:
+            found = self.source[0].shape[0]
+            raise DataError(f"encoder_hidden_states has {found} rows for {rows} prompts: give one for each.")
+        self.encoder = self.source
         added = _bucket(width) - width
         config = self.config
         self.place, self.starts = width + added, (starts + added).astype(np.int32)
