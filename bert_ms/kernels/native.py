@@ -295,10 +295,16 @@ def layer_constants(
     scale: float | None,
     dropouts: Sequence[tuple[int, int, float]],
     has_int_mask: bool,
+    frozen: int = 0,
 ) -> Tensor:
-    """What src/layer.cpp calls meta; `dropouts` are those of probabilities, attention output, feed-forward output."""
+    """What src/layer.cpp calls meta.
+
+    Args:
+        dropouts: those of probabilities, attention output, feed-forward output.
+        frozen: bit k is 1 if the gradient of weight k is not computed but 0.
+    """
     flat = [value for dropout in dropouts for value in dropout]
-    return constants(num_heads, ACTIVATIONS[name], int(has_int_mask), float(eps), float(scale or 0), *flat)
+    return constants(num_heads, ACTIVATIONS[name], int(has_int_mask), float(eps), float(scale or 0), *flat, frozen)
 
 
 def layer_backward() -> ops.Custom:

@@ -10,6 +10,9 @@ DropoutResidualLayerNorm: the native matrix products take in biases and activati
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import mindspore as ms
 from mindspore import Tensor, nn
 from mindspore.ops.functional import is_sequence_value_unknown
@@ -315,8 +318,19 @@ class EncoderLayer(nn.Cell):
                 native.dropout_constants(p, site + i) for i, p in enumerate((attention_dropout_p, *[dropout_p] * 2))
             ]
             common = (num_heads, name, eps, scale)
-            self.kept = native.EncoderLayer(native.layer_constants(*common, drops, True))
+            self.constants = partial(native.layer_constants, *common, drops, True)
+            self.kept = native.EncoderLayer(self.constants())
             self.lean = native.LeanEncoderLayer(native.layer_constants(*common, [native.NO_DROPOUT] * 3, True))
+
+    def freeze(self, frozen: Sequence[bool]) -> None:
+        """Spare the gradients of weights that do not learn: in training they are 0 from now on, and cost no time.
+
+        Args:
+            frozen: one for each of the sixteen weights, in their order. Those of the LayerNorms, plain operators and
+                graphs that are compiled already do not heed it.
+        """
+        if self.kept is not None:
+            self.kept.meta = self.constants(sum(1 << k for k, is_frozen in enumerate(frozen) if is_frozen))
 
     def construct(self, x: Tensor, attention_mask_BT: Tensor, dropout_key: Tensor | None, *weights: Tensor) -> Tensor:
         """Run the layer.

@@ -160,8 +160,14 @@ def load_learner(config: RunConfig, opened: OpenedModel, work: Work) -> nn.Cell:
 
     network, lora = load_network(config, opened, work), config.lora
     if lora.rank > 0:
-        shape = {"rank": lora.rank, "lora_alpha": lora.lora_alpha, "targets": lora.targets}
-        add_adapter(network, **shape, train=lora.train, seed=config.seed)
+        add_adapter(
+            network,
+            rank=lora.rank,
+            lora_alpha=lora.lora_alpha,
+            targets=lora.targets,
+            train=lora.train,
+            seed=config.seed,
+        )
     return network
 
 

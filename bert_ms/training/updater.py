@@ -16,6 +16,7 @@ from mindspore import Parameter, Tensor, nn
 from bert_ms import compat
 from bert_ms.config import RunConfig
 from bert_ms.errors import TrainingError
+from bert_ms.model.frozen import spare_frozen_gradients
 from bert_ms.training.distributed import Distributed, grad_reducer
 from bert_ms.training.groups import parameter_groups
 from bert_ms.training.loss_scale import LossScale
@@ -69,6 +70,7 @@ class Updater:
         learning = _learning(self.parameters, unused)
         groups, epsilon = parameter_groups(list(learning), config.optimizer), config.regularization.fgm_epsilon
         self.optimizer = build_optimizer(learning, groups, config.optimizer, native=epsilon == 0)
+        spare_frozen_gradients(network, self.optimizer.names)
         self.loss_scale = LossScale(config.precision)
         self.rate = schedule(config.schedule, peak=config.optimizer.learning_rate, total_steps=total_steps)
         self.derives_dropout = config.training.dropout == "derived" or (

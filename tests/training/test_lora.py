@@ -16,6 +16,7 @@ from bert_ms import checkpoint
 from bert_ms.config import BertConfig
 from bert_ms.errors import CheckpointError, ConfigError
 from bert_ms.model import WithLoss
+from bert_ms.model.frozen import spare_frozen_gradients
 from bert_ms.model.lora import adapters
 from tests.support import PACKAGED_DATA
 
@@ -98,6 +99,20 @@ def test_adapters_change_nothing_at_first_and_alone_learn_beside_the_head(graph_
              for p in ("weight", "bias")}  # fmt: skip
     assert beside == norms | {"qa_outputs.weight", "qa_outputs.bias"}
     assert len(learning) == len(beside) + 18
+
+
+def test_gradients_that_are_wanted_do_not_change_where_others_are_spared(graph_mode):
+    def gradients(*, is_spared: bool) -> list[np.ndarray]:
+        cell = bert_ms.load_adapter(base(), PEFT).set_train()
+        learning = ParameterTuple(cell.trainable_params())
+        if is_spared:
+            spare_frozen_gradients(cell, {p.name for p in learning})
+        key = Tensor(np.array([1, 2], np.int32))
+        return [g.asnumpy() for g in ms.grad(WithLoss(cell), None, learning)(*batch(), key)]
+
+    for plain, spared in zip(gradients(is_spared=False), gradients(is_spared=True), strict=True):
+        np.testing.assert_array_equal(plain, spared)
+        assert plain.any()
 
 
 def test_a_new_pooler_learns_with_its_head(graph_mode):

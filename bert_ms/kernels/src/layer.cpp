@@ -9,7 +9,8 @@ namespace {
 // Inputs of every layer operator, in their order.
 enum Input { X, MASK, KEY, META, WQ, BQ, WK, BK, WV, BV, WO, BO, G1, C1, W1, B1, W2, B2, G2, C2, INPUTS };
 // meta: heads, act, 1 if the mask is int32, eps, scale of scores, then site, threshold and scale of kept elements for
-// the probabilities, the attention's output and the feed-forward block's output
+// the probabilities, the attention's output and the feed-forward block's output, then the frozen weights, whose gradient
+// is not computed but 0: bit 0 is WQ's, bit 1 BQ's and so on (those of LayerNorms are always computed)
 struct Layer {
   const Arguments &a;
   int64_t rows, width, wide;
@@ -86,17 +87,21 @@ BERT_OPERATOR(bert_layer_backward, {
                a.f(INPUTS + 4), a.f(INPUTS + 5), a.f(INPUTS + 6), a.f(INPUTS + 7)};
   float **out = reinterpret_cast<float **>(data) + INPUTS + 9;
   const auto gradient = [&](int input) { return out[input - WQ + 1]; };
+  const auto wanted = [&](int input) -> float * {
+    if (!(l.meta[14] >> (input - WQ) & 1)) return gradient(input);
+    std::memset(gradient(input), 0, a.size(input) * 4);
+    return nullptr;
+  };
   float *dx = out[0], *dhidden = floats(0, n), *dout = floats(1, n), *dcontext = floats(2, n);
   layer_norm_backward(l.norm(2, t.out2, t.hidden), a.f(INPUTS + 8), dhidden, gradient(G2), gradient(C2), dout);
-  feed_forward_backward(l.through(t.hidden), t.u, dout, dhidden, true, gradient(W1), gradient(B1), gradient(W2),
-                        gradient(B2));
+  feed_forward_backward(l.through(t.hidden), t.u, dout, dhidden, true, wanted(W1), wanted(B1), wanted(W2), wanted(B2));
   layer_norm_backward(l.norm(1, t.out1, a.f(X)), dhidden, dx, gradient(G1), gradient(C1), dout);
   const float *wo = a.f(WO), *dy = dout;
-  float *dwo = gradient(WO), *dbo = gradient(BO);
+  float *dwo = wanted(WO), *dbo = wanted(BO);
   dense_backward(1, t.context, &wo, &dy, l.rows, l.width, l.width, dcontext, false, &dwo, &dbo);
   float *dq = dhidden, *dk = dout, *dv = floats(3, n);
   attention_backward(l.attend(), t.q, t.k, t.v, t.context, dcontext, dq, dk, dv);
   const float *w[3] = {a.f(WQ), a.f(WK), a.f(WV)}, *d[3] = {dq, dk, dv};
-  float *dw[3] = {gradient(WQ), gradient(WK), gradient(WV)}, *db[3] = {gradient(BQ), gradient(BK), gradient(BV)};
+  float *dw[3] = {wanted(WQ), wanted(WK), wanted(WV)}, *db[3] = {wanted(BQ), wanted(BK), wanted(BV)};
   dense_backward(3, a.f(X), w, d, l.rows, l.width, l.width, dx, true, dw, db);
 })

@@ -101,7 +101,7 @@ void linear(const float *x, const float *w, const float *b, int64_t rows, int64_
   }
 }
 
-// backward of dense layers that share their input: dx is the sum
+// backward of dense layers that share their input: dx is the sum; a gradient that is nullptr is not computed
 template <class MakeSource>
 void linear_backward(const float *x, const float *const *w, const MakeSource &make, int layers, int64_t rows,
                      int64_t inputs, int64_t outputs, float *dx, bool add, float *const *dw, float *const *db) {
@@ -125,10 +125,11 @@ void linear_backward(const float *x, const float *const *w, const MakeSource &ma
       each_vector(row, column, n, inputs, c,
                   [&](int64_t i, int64_t k, vfloat v, int m) { put(dx + (r + i) * inputs + k, v, m, add); });
     });
-    pack<B_SIDE, ACROSS>(Plain{x + r * inputs, inputs}, inputs, 0, n, x_packed);
+    if (std::any_of(dw, dw + layers, [](const float *d) { return d != nullptr; }))
+      pack<B_SIDE, ACROSS>(Plain{x + r * inputs, inputs}, inputs, 0, n, x_packed);
     for (int k = 0; k < layers; k++) {
-      to_weight(make(k, r), x_packed, n, inputs, outputs, dw[k], r > 0, dy_packed);
-      column_sums(make(k, r), n, outputs, db[k], r > 0);
+      if (dw[k]) to_weight(make(k, r), x_packed, n, inputs, outputs, dw[k], r > 0, dy_packed);
+      if (db[k]) column_sums(make(k, r), n, outputs, db[k], r > 0);
     }
   }
 }
@@ -203,14 +204,18 @@ void feed_forward_backward(const FeedForward &f, const float *all_u, const float
         });
       });
     });
-    pack<B_SIDE, ACROSS>(Plain{act_u, wide}, wide, 0, n, packed);
-    to_weight(dy, packed, n, wide, outputs, dw2, r > 0, narrow_packed);
-    column_sums(dy, n, outputs, db2, r > 0);
+    if (dw2) {
+      pack<B_SIDE, ACROSS>(Plain{act_u, wide}, wide, 0, n, packed);
+      to_weight(dy, packed, n, wide, outputs, dw2, r > 0, narrow_packed);
+    }
+    if (db2) column_sums(dy, n, outputs, db2, r > 0);
     const Plain wide_gradient{du, wide};
     to_input(wide_gradient, w1, n, inputs, wide, dx + r * inputs, add, packed);
-    pack<B_SIDE, ACROSS>(x, inputs, 0, n, narrow_packed);
-    to_weight(wide_gradient, narrow_packed, n, inputs, wide, dw1, r > 0, packed);
-    column_sums(wide_gradient, n, wide, db1, r > 0);
+    if (dw1) {
+      pack<B_SIDE, ACROSS>(x, inputs, 0, n, narrow_packed);
+      to_weight(wide_gradient, narrow_packed, n, inputs, wide, dw1, r > 0, packed);
+    }
+    if (db1) column_sums(wide_gradient, n, wide, db1, r > 0);
   }
 }
 
