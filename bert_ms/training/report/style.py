@@ -88,7 +88,8 @@ vertical-align:baseline}
 transform:rotate(180deg);text-align:left;max-height:150px;overflow-wrap:anywhere}
 .confusion thead th:first-child{font-weight:400;font-size:.8rem;text-align:left;min-width:84px}
 .confusion tbody th{text-align:left;max-width:220px;overflow-wrap:break-word;line-height:1.25}
-.confusion.upright th,.confusion.upright td{padding:5px 6px}.confusion.upright tbody th:not(.short){min-width:8em}
+.confusion.upright th,.confusion.upright td{padding:5px 4px;min-width:36px}
+.confusion.upright tbody th:not(.short){min-width:8em}
 .confusion td{border-radius:5px}.confusion .sum{color:var(--quiet);font-weight:400}
 .confusion .right{background:rgb(var(--shade)/calc(var(--p,0)*.92 + .04))}
 .confusion .wrong{background:rgb(var(--fault)/calc(var(--p,0)*.92 + .03))}
