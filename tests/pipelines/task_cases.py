@@ -50,9 +50,8 @@ class Case:
         steps: that the main run trains for.
         learned: the least that the score must be after them; None where the run is too short to tell.
         is_resumed: it is also stopped and resumed.
-        is_shared: it is also trained by two workers.
-        counts_rows: its loss is a mean over rows, so that two workers learn what one does with the double batch; one
-            over words is a mean of means there, since the workers' rows have different numbers of them.
+        is_shared: it is also trained by two workers, which learn what one does with the double batch. That takes a
+            loss that is a mean over rows, or over equally many words in each.
     """
 
     name: str
@@ -68,7 +67,6 @@ class Case:
     learned: float | None = None
     is_resumed: bool = False
     is_shared: bool = False
-    counts_rows: bool = True
 
     def config(self, source: Path, folder: Path, *, name: str = "run", **training: Any) -> RunConfig:
         """A run of a few steps of four rows, evaluated at the end, in `folder/name`; its data is written if need be.
@@ -272,7 +270,6 @@ CASES = (
         predictions=("predictions.jsonl",),
         is_resumed=True,
         is_shared=True,
-        counts_rows=False,
     ),
     Case(
         name="masked n-grams",
