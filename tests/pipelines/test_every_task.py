@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,20 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def trained(source, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], tuple[Path, runs.RunResult]]:
+    """Trains a case to its end, once, in a folder that is given back with the result."""
+    done: dict[str, tuple[Path, runs.RunResult]] = {}
+
+    def once(case: Case) -> tuple[Path, runs.RunResult]:
+        if case.name not in done:
+            folder = tmp_path_factory.mktemp("case")
+            done[case.name] = folder, runs.train(case.config(source, folder, max_steps=case.steps))
+        return done[case.name]
+
+    return once
+
+
 def weights(folder: Path) -> dict[str, np.ndarray]:
     """Of the newest checkpoint."""
     newest = max((folder / "checkpoints").glob("step-*"), key=lambda path: tuple(map(int, path.name[5:].split("."))))
@@ -62,9 +77,9 @@ def of_folder(config: RunConfig, **data: object) -> RunConfig:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_what_is_trained_scores_the_same_again_and_predicts(case: Case, source, tmp_path, graph_mode):
-    config = case.config(source, tmp_path, max_steps=case.steps)
-    result = runs.train(config)
+def test_what_is_trained_scores_the_same_again_and_predicts(case: Case, source, trained, graph_mode):
+    folder, result = trained(case)
+    config = case.config(source, folder, max_steps=case.steps)
     assert (result.status, result.steps, result.metric) == ("finished", case.steps, case.metric)
     assert np.isfinite(list(result.scores.values())).all() and case.metric in result.scores
     if case.learned is not None:
@@ -72,7 +87,7 @@ def test_what_is_trained_scores_the_same_again_and_predicts(case: Case, source, 
     scored = runs.evaluate(of_folder(config))
     assert scored.scores == result.scores
     check_reports(case, result, scored)
-    asked = of_folder(config, train_file=None, eval_file=None, predict_file=str(case.files(tmp_path).predict))
+    asked = of_folder(config, train_file=None, eval_file=None, predict_file=str(case.files(folder).predict))
     answered = runs.predict(asked)
     assert {path.name for path in answered.folder.iterdir()} >= set(case.predictions)
     if "predictions.jsonl" in case.predictions:
@@ -90,15 +105,14 @@ def check_reports(case: Case, *results: runs.RunResult) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.is_resumed], ids=lambda case: case.name)
-def test_a_run_that_was_stopped_ends_with_the_same_weights(case: Case, source, tmp_path, graph_mode):
-    whole = case.config(source, tmp_path, name="whole")
-    assert runs.train(whole).status == "finished"
-    parts = case.config(source, tmp_path, name="parts")
+def test_a_run_that_was_stopped_ends_with_the_same_weights(case: Case, source, trained, graph_mode):
+    folder, whole = trained(case)
+    parts = case.config(source, folder, name="parts", max_steps=case.steps)
     stopping = runs.Hook(lambda report: os.kill(os.getpid(), signal.SIGTERM), every=2)
     stopped = runs.train(parts, hooks=[stopping])
     assert (stopped.status, stopped.steps) == ("interrupted", 2)
     assert runs.train(parts).status == "finished"
-    first, second = (weights(Path(config.output_dir)) for config in (whole, parts))
+    first, second = weights(whole.folder), weights(Path(parts.output_dir))
     assert first.keys() == second.keys()
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
