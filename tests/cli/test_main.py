@@ -32,6 +32,7 @@ DRY_RUN = types.SimpleNamespace(
     step_seconds=0.5,
     evaluation_seconds=None,
     parameters=22_000_000,
+    learning=150_000,
     megabytes={"weights": 90.0, "activations": 800.0, "total": 890.0},
     peak_megabytes=1500.0,
 )
@@ -96,7 +97,7 @@ def test_a_dry_run_says_what_it_found(
 ) -> None:
     assert main(["train", "-c", "squad_sample", "--dry-run"]) == 0
     text = capsys.readouterr().out
-    assert "runs on cpu: 22,000,000 parameters, 8 x 256 tokens, loss 5.500" in text
+    assert "runs on cpu: 22,000,000 parameters, 150,000 of them learn, 8 x 256 tokens, loss 5.500" in text
     assert "memory, estimated 890 MB (weights 90, activations 800)" in text
     assert text.endswith("nothing was written\n")
 
@@ -251,3 +252,27 @@ def test_convert_prints_where_it_wrote(capsys: pytest.CaptureFixture[str], monke
     assert main(["convert", "here", "there", "--format", "safetensors"]) == 0
     assert seen == {"source": "here", "destination": "there", "format": "safetensors", "config": None}
     assert capsys.readouterr().out == "there/model.safetensors\n"
+
+
+def test_several_seeds_on_several_devices_are_launched_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bert_ms.pipelines import runs
+
+    commands: list[list[str]] = []
+
+    def launch(command: list[str], *, log_dir: Path, **_: Any) -> int:
+        commands.append(command)
+        (log_dir.parent).mkdir(parents=True)
+        score = 80.0 + len(commands)
+        result = {"status": "finished", "steps": 4, "metric": "f1", "scores": {"f1": score}}
+        (log_dir.parent / "result.json").write_text(json.dumps(result))
+        return 0
+
+    monkeypatch.setattr("bert_ms.training.launch.launch", launch)
+    monkeypatch.setattr(runs, "check", lambda *_: None)
+    place = f"output_dir={tmp_path / 'series'}"
+    assert main(["train", "-c", "squad_sample", "seeds=[3, 4]", place, "--devices", "2"]) == 0
+    own = [command[-3:] for command in commands]
+    assert own == [["seeds=[]", f"seed={seed}", f"{place}/seed_{seed}"] for seed in (3, 4)]
+    assert "f1                        81.5      0.707" in capsys.readouterr().out
