@@ -119,7 +119,7 @@ def _train_steps(config: RunConfig, task: Task, work: Work, network: Any, prepar
         parameters=sum(p.size for p in updater.parameters.values()),
         learning=sum(p.size for p in learning),
         slots=len(updater.optimizer.slots),
-        batch_size=rows,
+        batch_size=2 * rows if config.regularization.r_drop_alpha > 0 else rows,  # two passes at once
         length=length,
         dtype=config.precision.dtype,
         accumulate=training.accumulate,

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import bert_ms
-from bert_ms.config import LoraConfig, LossConfig, RegularizationConfig, RunConfig
+from bert_ms import tasks
+from bert_ms.config import DataConfig, LoraConfig, LossConfig, ModelConfig, RegularizationConfig, RunConfig
 from bert_ms.errors import ConfigError
-from bert_ms.pipelines import runs
+from bert_ms.pipelines import loading, runs
 from bert_ms.training.folder import ADAPTER
 from tests.pipelines.test_runs import assert_same_end, config_for, final_arrays, source, with_evaluation
 
@@ -77,3 +78,22 @@ def test_what_the_task_has_no_use_for_is_refused_before_mindspore_starts(source,
         with pytest.raises(ConfigError, match=r"loss\.class_weights: task 'question-answering' has no class labels"):
             command(config)
     assert not Path(config.output_dir).exists()
+
+
+def test_balanced_weights_are_counted_in_the_training_file(source, tmp_path, graph_mode):
+    rows = ["text\tlabel", *["a good film\tyes"] * 2, *["a bad film\tno"] * 6]
+    (tmp_path / "train.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    config = RunConfig(
+        task="sequence-classification",
+        model=ModelConfig(source=str(source)),
+        data=DataConfig(train_file=str(tmp_path / "train.tsv"), text_column="text", label_column="label",
+                        max_length=16, workers=1, cache_dir=str(tmp_path / "cache")),
+        loss=LossConfig(class_weights="balanced"),
+    )  # fmt: skip
+    opened = loading.open_model(config)
+    work = loading.load_work(config, opened)
+    training = work.prepare(tmp_path / "train.tsv", "train")
+    network = loading.load_network(config, opened, work)
+    assert network.config.labels == ("no", "yes")
+    minimised = loading.load_objective(network, tasks.get(config.task), config, training)
+    np.testing.assert_allclose(minimised.loss.weights.asnumpy(), [[8 / 12, 8 / 4]])
