@@ -161,24 +161,31 @@ bool is_allowed() { return true; }
 
 void prepare_thread() {}
 
+// So many steps are summed up by themselves: a sum of sums loses fewer digits than one long sum.
+constexpr int64_t TOGETHER = 4;
+
 void block(const char *a_bytes, const char *b_bytes, int64_t steps, float *c, bool add) {
   constexpr int HIGH = LANES == 16 ? 8 : 4, WIDE = LANES == 4 ? 1 : 2;
   const float *a = reinterpret_cast<const float *>(a_bytes), *b = reinterpret_cast<const float *>(b_bytes);
   for (int column = 0; column < PANEL; column += WIDE * LANES)
     for (int row = 0; row < PANEL; row += HIGH) {
-      vfloat sums[HIGH][WIDE];
-      for (int i = 0; i < HIGH; i++)
-        for (int j = 0; j < WIDE; j++)
-          sums[i][j] = add ? load(c + (row + i) * PANEL + column + j * LANES) : vfloat{};
       const float *p = a + row, *q = b + column;
-      for (int64_t d = 0; d < steps * DEPTH; d++, p += PANEL, q += PANEL) {
-        vfloat v[WIDE];
-        for (int j = 0; j < WIDE; j++) v[j] = load(q + j * LANES);
+      for (int64_t s = 0; s < steps; s += TOGETHER) {
+        vfloat sums[HIGH][WIDE];
         for (int i = 0; i < HIGH; i++)
-          for (int j = 0; j < WIDE; j++) sums[i][j] += p[i] * v[j];
+          for (int j = 0; j < WIDE; j++) sums[i][j] = vfloat{};
+        for (int64_t d = 0; d < std::min(TOGETHER, steps - s) * DEPTH; d++, p += PANEL, q += PANEL) {
+          vfloat v[WIDE];
+          for (int j = 0; j < WIDE; j++) v[j] = load(q + j * LANES);
+          for (int i = 0; i < HIGH; i++)
+            for (int j = 0; j < WIDE; j++) sums[i][j] += p[i] * v[j];
+        }
+        for (int i = 0; i < HIGH; i++)
+          for (int j = 0; j < WIDE; j++) {
+            float *to = c + (row + i) * PANEL + column + j * LANES;
+            store(to, add || s > 0 ? load(to) + sums[i][j] : sums[i][j]);
+          }
       }
-      for (int i = 0; i < HIGH; i++)
-        for (int j = 0; j < WIDE; j++) store(c + (row + i) * PANEL + column + j * LANES, sums[i][j]);
     }
 }
 
