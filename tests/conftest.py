@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,15 @@ __all__ = ["golden", "shared_data"]
 def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run each test in a directory of its own: a failed graph compilation writes `rank_0/` where it stands."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _own_log_level() -> Iterator[None]:
+    """A command that is run in this process says less, or more; the tests after it hear what they always hear."""
+    logger = logging.getLogger("bert_ms")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(name="golden")
