@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 INIT = (HERE / "bert_ms/__init__.py").read_text(encoding="utf-8")
 
 # Files that stand at the top of a checkout and inside the installed package: source pattern -> folder of the package.
-CARRIED = {"configs/*.yaml": "named_configs", "mindspore_hub_conf.py": "hub"}
+CARRIED = {"configs/*.*": "named_configs", "mindspore_hub_conf.py": "hub"}
 
 SERVE = ["flask>=3.0", "waitress>=3.0", "pydantic>=2.6", "prometheus-client>=0.20", "orjson>=3.9"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
