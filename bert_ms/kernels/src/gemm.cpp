@@ -162,7 +162,7 @@ bool is_allowed() { return true; }
 void prepare_thread() {}
 
 // So many steps are summed up by themselves: a sum of sums loses fewer digits than one long sum.
-constexpr int64_t TOGETHER = 4;
+constexpr int64_t TOGETHER = 8;
 
 void block(const char *a_bytes, const char *b_bytes, int64_t steps, float *c, bool add) {
   constexpr int HIGH = LANES == 16 ? 8 : 4, WIDE = LANES == 4 ? 1 : 2;
