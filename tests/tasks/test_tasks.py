@@ -23,7 +23,8 @@ def test_an_unknown_task_names_the_nearest():
 
 
 def test_every_lazy_name_can_be_imported():
-    found = [(name, what) for name in tasks.names() for what in ("head", "objective", "scorer", "work") if getattr(tasks.get(name), what)]
+    kinds = ("head", "objective", "scorer", "work")
+    found = [(name, what) for name in tasks.names() for what in kinds if getattr(tasks.get(name), what)]
     assert len(found) >= 2
     for name, what in found:
         assert tasks.get(name).load(what).__name__ in str(getattr(tasks.get(name), what))
