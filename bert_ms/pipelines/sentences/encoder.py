@@ -11,6 +11,7 @@ import numpy as np
 
 from bert_ms.errors import ConfigError, DataError
 from bert_ms.pipelines.backends import Backend
+from bert_ms.pipelines.sentences.search import normalised, search, similarity
 from bert_ms.pipelines.sentences.settings import SentenceSettings, read_settings
 from bert_ms.pipelines.text.base import LONG_INPUTS, LongInputs, Truncation
 from bert_ms.pipelines.text.rows import features_of, run_rows
@@ -139,8 +140,8 @@ class SentenceEncoder:
             return vectors
         sums = np.zeros((len(texts), vectors.shape[1]), np.float32)
         np.add.at(sums, owner, vectors)
-        means = sums / np.bincount(owner)[:, None]
-        return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12) if self.normalize else means
+        means = sums / np.bincount(owner).astype(np.float32)[:, None]
+        return normalised(means) if self.normalize else means
 
     def stream(self, texts: Iterable[str], *, chunk: int = 4096) -> Iterator[np.ndarray]:
         """Vectors of texts that need not fit into memory, float32 [up to `chunk`, H] at a time, in order."""
@@ -175,8 +176,6 @@ class SentenceEncoder:
     @staticmethod
     def similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Cosines of every vector with every other; see `search.similarity`."""
-        from bert_ms.pipelines.sentences.search import similarity
-
         return similarity(first, second)
 
     def search(self, queries: str | Sequence[str], matrix: np.ndarray, *, top_k: int = 10) -> Any:
@@ -185,8 +184,6 @@ class SentenceEncoder:
         Returns:
             For one text a list of (row, score), best first; for several a list of such lists.
         """
-        from bert_ms.pipelines.sentences.search import search
-
         found = search(np.atleast_2d(self.encode(queries)), matrix, top_k=top_k)
         return found[0] if isinstance(queries, str) else found
 

@@ -41,7 +41,7 @@ def similarity(first: np.ndarray, second: np.ndarray, *, measure: Measure = "cos
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise DataError(f"vectors of shape {np.shape(first)} and {np.shape(second)}: expected [N, H] and [M, H].")
     if measure == "cosine":
-        a, b = _normalised(a), _normalised(b)
+        a, b = normalised(a), normalised(b)
     return a @ b.T
 
 
@@ -80,5 +80,6 @@ def _pieces(matrix: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield begin, matrix[begin : begin + _CHUNK]
 
 
-def _normalised(vectors: np.ndarray) -> np.ndarray:
+def normalised(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [N, H] of length 1; those of length 0 stay as they are."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _LEAST_NORM)
