@@ -1,0 +1,138 @@
+"""Opening what a pipeline runs on: the Cell of a checkpoint, or an exported network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bert_ms import tasks
+from bert_ms.config import BertConfig
+from bert_ms.errors import CheckpointError, ConfigError, unknown
+from bert_ms.pipelines.text.kinds import PIPELINES, load, named
+from bert_ms.tokenization import Tokenizer
+
+if TYPE_CHECKING:
+    from bert_ms.pipelines.text.base import TextPipeline
+
+CELL = "cell"
+BACKENDS = ("auto", CELL, "onnx", "mindir")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedPipeline:
+    """All that a pipeline is made of.
+
+    Attributes:
+        name: of the pipeline, see `text.kinds.PIPELINES`.
+        backend: runs rows as the pipeline wants them; of text-generation, the network's steps instead.
+        tokenizer: of the network.
+        config: of the network.
+        options: arguments that the pipeline's class takes for this network, beside the user's.
+        format: what runs the network: cell, onnx or mindir.
+        precision: of its numbers.
+    """
+
+    name: str
+    backend: Any
+    tokenizer: Tokenizer
+    config: BertConfig
+    options: Mapping[str, Any] = field(default_factory=dict)
+    format: str = CELL
+    precision: str = "float32"
+
+    def pipeline(self, **options: Any) -> TextPipeline:
+        """The pipeline itself; see `TextPipeline` for what it takes."""
+        made: TextPipeline = load(PIPELINES[self.name].make)(
+            self.backend, self.tokenizer, self.config, **self.options, **options
+        )
+        return made
+
+
+def open_backend(
+    name: str,
+    source: str | os.PathLike[str],
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    dtype: str | None = None,
+    threads: int | None = None,
+    config: Any = None,
+    vocab: str | os.PathLike[str] | None = None,
+    do_lower_case: bool | None = None,
+    allow_new_head: bool = False,
+) -> OpenedPipeline:
+    """What the pipeline `name` runs on, from a source of any kind.
+
+    Args:
+        name: of a pipeline; our task names and Hugging Face's stand for the same.
+        source: a directory, a file, a catalogue name, or an exported folder.
+        backend: "auto" takes the format of an exported folder, and the Cell for all else; cell, onnx or mindir insist.
+        device: auto, cpu, gpu or ascend; for a Cell or MINDIR the process is set to graph mode on it.
+        dtype: numbers that a Cell computes in: float32 (None), float16 or bfloat16.
+        threads: CPU threads of one operator; None leaves the choice to what runs the network.
+        config: the configuration, for weights that come without one.
+        vocab: a vocabulary file, for weights that come without one.
+        do_lower_case: casing, for a vocabulary that does not say.
+        allow_new_head: answer though the weights have no head for the task, which is then random (for tests).
+
+    Raises:
+        ConfigError: the pipeline or backend is unknown, or the source is of another kind than the backend.
+        CheckpointError: the weights cannot be read, or have no head for the task.
+        TokenizerError: there is no vocabulary, or it is another model's.
+        DeviceError: the device is not there.
+    """
+    from bert_ms import checkpoint, compat, kernels
+    from bert_ms.hub import catalogue
+    from bert_ms.hub.load import from_checkpoint
+
+    name = named(name)
+    if backend not in BACKENDS:
+        raise ConfigError(unknown("backend", backend, BACKENDS))
+    path = catalogue.resolve(source)
+    opened = checkpoint.open_checkpoint(path, config=config)
+    tokenizer = Tokenizer.from_pretrained(path, vocab=vocab, do_lower_case=do_lower_case)
+    if compat.use_device(device, graph_mode=True, threads=threads) == "cpu" and threads is not None:
+        kernels.set_threads(threads)
+    task = PIPELINES[name].task
+    network = from_checkpoint(opened, task, dtype=dtype)
+    if network.load_report.initialised and not allow_new_head:
+        raise CheckpointError(
+            f"{source} was trained for '{opened.task}' and has no head for '{task}' "
+            f"({', '.join(network.load_report.initialised)} would be random): train it first (bert-ms train), or "
+            f"choose weights that were."
+        )
+    return on_cell(name, network, tokenizer, precision=dtype or "float32")
+
+
+def on_cell(name: str, network: Any, tokenizer: Tokenizer, *, precision: str = "float32") -> OpenedPipeline:
+    """What the pipeline `name` runs on, from a network that is there already.
+
+    Args:
+        name: of PIPELINES.
+        network: a Cell with `config`, in evaluation mode.
+        tokenizer: of the network.
+        precision: that the network computes in.
+    """
+    from bert_ms.pipelines.backends import CellBackend
+    from bert_ms.pipelines.text.classification import ChoiceRows
+
+    kind, task, config = PIPELINES[name], tasks.get(PIPELINES[name].task), network.config
+    options: dict[str, Any] = {}
+    backend: Any
+    if name == "text-generation":
+        from bert_ms.model.heads.causal_cache import CausalSteps
+
+        backend = CausalSteps(network)
+    elif kind.cell is not None:
+        backend = CellBackend(load(kind.cell)(network), outputs=("logits",), row_outputs=("logits",))
+    else:
+        backend = CellBackend(network, outputs=task.outputs, row_outputs=task.row_outputs)
+    if name == "multiple-choice":
+        backend = ChoiceRows(backend)
+    if name == "token-classification" and config.has_crf:
+        options["transitions"] = network.crf.transitions.asnumpy()
+    return OpenedPipeline(
+        name=name, backend=backend, tokenizer=tokenizer, config=config, options=options, precision=precision
+    )
