@@ -64,6 +64,12 @@ class DeadlineExceeded(ServiceFault):
     status, code = 504, "deadline_exceeded"
 
 
+class Cancelled(ServiceFault):
+    """The client is gone; nobody reads this."""
+
+    status, code = 499, "client_closed_request"
+
+
 class EngineError(ServiceFault):
     """The network failed on this input, though it was a valid one."""
 
