@@ -20,6 +20,7 @@ KERNELS = ["ziglang>=0.12"]  # a C++ compiler from PyPI, for machines without g+
 PARQUET = ["pyarrow>=15,<24"]  # later ones need numpy 2
 DEV = [
     *PARQUET,
+    *ONNX,
     *SERVE,
     "openapi-spec-validator>=0.7",
     "openai>=1.50",
@@ -85,6 +86,7 @@ setup(
         "filelock>=3.13",
         "tensorboardX>=2.6",
         "psutil>=5.9",
+        "scipy>=1.10",  # MindSpore brings it along
     ],
     extras_require={
         "serve": SERVE,

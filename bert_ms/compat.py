@@ -38,7 +38,9 @@ def require(module: str, *, extra: str | None = None, purpose: str) -> ModuleTyp
     except ImportError as error:
         package = module.split(".")[0]
         whole = f" (it is in this package's extra [{extra}])" if extra else ""
-        text = f"{package} is needed to {purpose}, but cannot be imported ({error}). Run: pip install {package}{whole}"
+        # Without the bound, pip may take numpy 2 along, which MindSpore's wheels cannot be imported with.
+        command = f"pip install {package} 'numpy<2'"
+        text = f"{package} is needed to {purpose}, but cannot be imported ({error}). Run: {command}{whole}"
         raise DependencyError(text) from None
 
 

@@ -175,7 +175,7 @@ def _embedded_model() -> Finding:
 def _optional(extra: str, modules: tuple[str, ...]) -> Finding:
     absent = [module for module in modules if util.find_spec(module) is None]
     if absent:
-        remedy = f"{_pip()} {' '.join(absent).replace('_', '-')}"
+        remedy = f"{_pip()} {' '.join(absent).replace('_', '-')} 'numpy<2'"
         return Finding(f"extra [{extra}]", NOTE, f"without {', '.join(absent)}", remedy)
     return Finding(f"extra [{extra}]", GOOD, ", ".join(modules))
 

@@ -1,0 +1,65 @@
+"""Multi-head self-attention with its residual connection, as `bert_ms.model.attention` has it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bert_ms.config import BertConfig
+from bert_ms.export.onnx_graph.graph import Graph, Value
+from bert_ms.export.onnx_graph.layers import dense, layer_norm
+from bert_ms.export.onnx_graph.relative_positions import distances
+from bert_ms.export.onnx_graph.sizes import shape, size
+
+# Added to the score of a key that must not be attended to; `bert_ms.model.attention.MASKED`.
+MASKED = float(np.finfo(np.float32).min)
+
+
+def self_attention(
+    graph: Graph, config: BertConfig, hidden_BSH: Value, mask: Value, input_ids: Value, name: str
+) -> Value:
+    """LayerNorm(hidden + Dense(attention(hidden))): [B, S, H] -> [B, S, H].
+
+    Args:
+        graph: that is added to.
+        config: of the network.
+        hidden_BSH: of the layer before.
+        mask: of `additive_mask`.
+        input_ids: [B, S], for the sizes.
+        name: of this attention.
+    """
+    query_BNSD, key_BNSD, value_BNSD = (
+        split(graph, config, dense(graph, hidden_BSH, f"{name}.{part}")) for part in ("query", "key", "value")
+    )
+    with graph.under(name):
+        relative = distances(graph, config, name, input_ids)
+        scores_BNST = graph.op("MatMul", query_BNSD, graph.op("Transpose", key_BNSD, perm=(0, 1, 3, 2)))
+        if relative is not None:
+            scores_BNST = graph.op("Add", scores_BNST, relative.scores(query_BNSD, key_BNSD))
+        scores_BNST = graph.op("Div", scores_BNST, graph.constant(math.sqrt(config.head_size)))
+        probs_BNST = graph.op("Softmax", graph.op("Add", scores_BNST, mask), axis=-1)
+        context_BNSD = graph.op("MatMul", probs_BNST, value_BNSD)
+        if relative is not None and relative.is_nezha:
+            context_BNSD = graph.op("Add", context_BNSD, relative.context(probs_BNST))
+        context_BSND = graph.op("Transpose", context_BNSD, perm=(0, 2, 1, 3))
+        context_BSH = graph.op("Reshape", context_BSND, graph.integers(0, 0, config.hidden_size))
+    out_BSH = dense(graph, context_BSH, f"{name}.output")
+    return layer_norm(graph, graph.op("Add", out_BSH, hidden_BSH), f"{name}.layer_norm", eps=config.layer_norm_eps)
+
+
+def split(graph: Graph, config: BertConfig, x_BSH: Value) -> Value:
+    """Heads of a projection, [B, N, S, D]."""
+    apart = graph.integers(0, 0, config.num_attention_heads, config.head_size)
+    return graph.op("Transpose", graph.op("Reshape", x_BSH, apart), perm=(0, 2, 1, 3))
+
+
+def additive_mask(graph: Graph, config: BertConfig, attention_mask: Value) -> Value:
+    """0 where attended to, MASKED elsewhere: float32 [B, 1, 1 or S, T]."""
+    is_kept = graph.cast(attention_mask, "bool")
+    keep = graph.op("Unsqueeze", graph.cast(is_kept, "float32"), graph.integers(1, 2))
+    if config.is_decoder:
+        length = size(graph, attention_mask, 1)
+        ones = graph.op("Expand", graph.constant(1.0), shape(graph, length, length))
+        keep = graph.op("Mul", keep, graph.op("Trilu", ones, upper=0))
+    return graph.op("Mul", graph.op("Sub", graph.constant(1.0), keep), graph.constant(MASKED))
