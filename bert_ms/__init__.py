@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 # Public name -> (module, attribute); an empty attribute is the module itself.
 _PUBLIC = {
     "BertConfig": ("bert_ms.config", "BertConfig"),
+    "Client": ("bert_ms.client", "Client"),
     "Generator": ("bert_ms.pipelines.generator", "Generator"),
     "SentenceEncoder": ("bert_ms.pipelines.sentences", "SentenceEncoder"),
     "Tokenizer": ("bert_ms.tokenization", "Tokenizer"),
@@ -30,6 +31,7 @@ _PUBLIC = {
 
 if TYPE_CHECKING:
     from bert_ms import metrics as metrics
+    from bert_ms.client import Client as Client
     from bert_ms.config import BertConfig as BertConfig
     from bert_ms.hub.adapters import add_adapter as add_adapter
     from bert_ms.hub.adapters import load_adapter as load_adapter
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BertConfig",
+    "Client",
     "Generator",
     "SentenceEncoder",
     "Tokenizer",

@@ -11,7 +11,7 @@ from tests.support import REPOSITORY
 # Rooms on one line are siblings and do not import each other.
 LAYERS = (
     ("bert_ms.errors",),
-    ("bert_ms.records", "bert_ms.compat", "bert_ms.files", "bert_ms.tags"),
+    ("bert_ms.records", "bert_ms.compat", "bert_ms.files", "bert_ms.tags", "bert_ms.client"),
     ("bert_ms.config",),
     ("bert_ms.kernels",),
     ("bert_ms.tokenization", "bert_ms.model", "bert_ms.decoding", "bert_ms.metrics"),

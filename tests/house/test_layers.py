@@ -24,13 +24,14 @@ MAY_IMPORT_MINDSPORE = (
     "serving.engine",
 )
 # Rooms that the design does not name.
-ADDED = {"bert_ms.files", "bert_ms.tags"}
+ADDED = {"bert_ms.files", "bert_ms.tags", "bert_ms.client"}
 # Entry points of rooms that are also used without MindSpore.
 LIGHT = (
     "bert_ms",
     "bert_ms.checkpoint",
     "bert_ms.cli",
     "bert_ms.cli.runs",
+    "bert_ms.client",
     "bert_ms.compat",
     "bert_ms.config",
     "bert_ms.config.loading",
