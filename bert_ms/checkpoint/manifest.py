@@ -22,7 +22,7 @@ class Manifest:
 
     Attributes:
         weights: name of the weights file.
-        format: as given to `save`: mindspore, safetensors or modelzoo.
+        format: as given to `save`: mindspore, safetensors, modelzoo or tf1.
         sha256: hexadecimal digest of each file by name.
         config: the configuration, only where there is no config.json (a single file was asked for).
         task: what the network is for, if that is known.

@@ -102,6 +102,9 @@ def open_checkpoint(
     if where.manifest is not None:
         where.manifest.verify(where.weights)
     weights = source.read_weights(where)
+    if where.manifest is not None:
+        for shard in weights.files[1:]:
+            where.manifest.verify(shard)
     if weights.absent:
         absent = ", ".join(path.name for path in weights.absent)
         raise CheckpointError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bert_ms import __version__
-from bert_ms.checkpoint import manifest, names, staging, writers
+from bert_ms.checkpoint import manifest, names, staging, tensorflow_files, tensorflow_writer, writers
 from bert_ms.checkpoint.companions import TOKENIZER_FILES, take_along
 from bert_ms.checkpoint.opened import Checkpoint, bare
 from bert_ms.checkpoint.weights import STORED_TYPES, Entry
@@ -22,7 +22,9 @@ from bert_ms.errors import CheckpointError, unknown
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".ckpt", ".safetensors")
+INDEX_SUFFIX = ".index"
 _ROOM = 1 << 20  # for the small files
+_GOOGLE_EPSILON = 1e-12
 
 
 class SavesItself(Protocol):
@@ -34,12 +36,25 @@ class SavesItself(Protocol):
 
 @dataclass(frozen=True)
 class _Format:
-    """A way to write: the file's name in a directory, its names' table, and its writer."""
+    """A way to write.
+
+    Attributes:
+        file_name: of the weights in a directory.
+        table: of the names.
+        write: the weights.
+        refuses: why a network cannot be written, or None if it can.
+        add: writes what else a directory of this kind has, beside the file of the weights.
+        suffixes: of a single file that may be asked for.
+        added_suffix: what the name of the file that is written then has after that.
+    """
 
     file_name: str
     table: Callable[[BertConfig], names.NameTable]
     write: Callable[[Path, Mapping[str, Entry]], None]
     refuses: Callable[[BertConfig], str | None]
+    add: Callable[[Path, BertConfig], None] = lambda _file, _config: None
+    suffixes: tuple[str, ...] = SUFFIXES
+    added_suffix: str = ""
 
 
 def _no_objection(_config: BertConfig) -> str | None:
@@ -58,6 +73,21 @@ def _zoo_objection(config: BertConfig) -> str | None:
     if config.position_embedding_type != "absolute":
         return f"the model zoo has no position_embedding_type '{config.position_embedding_type}'"
     return None
+
+
+def _add_google_files(index: Path, config: BertConfig) -> None:
+    """What google's code looks for beside the weights; its configuration cannot say all that ours does."""
+    (index.parent / tensorflow_files.STATE).write_text(tensorflow_writer.state_of(index), encoding="utf-8")
+    text = json.dumps(config.to_google(), indent=2, sort_keys=True)
+    (index.parent / "bert_config.json").write_text(text + "\n", encoding="utf-8")
+    if config.hidden_act == "gelu" or config.layer_norm_eps != _GOOGLE_EPSILON:
+        logger.warning(
+            "google's code has GELU by tanh and layer_norm_eps %s; these weights are for %s and %s: its outputs will "
+            "differ a little from theirs (config.json beside it says what is right)",
+            _GOOGLE_EPSILON,
+            "GELU by erf" if config.hidden_act == "gelu" else config.hidden_act,
+            config.layer_norm_eps,
+        )
 
 
 def _hugging_face_table(config: BertConfig) -> names.NameTable:
@@ -83,6 +113,15 @@ FORMATS: dict[str, _Format] = {
         lambda path, tensors: writers.write_ckpt(path, tensors, with_checksum=False),
         _zoo_objection,
     ),
+    "tf1": _Format(
+        "bert_model.ckpt" + INDEX_SUFFIX,
+        lambda _: names.GOOGLE,
+        tensorflow_writer.write_bundle,
+        BertConfig.google_objection,
+        add=_add_google_files,
+        suffixes=(".ckpt",),
+        added_suffix=INDEX_SUFFIX,
+    ),
 }
 
 
@@ -101,7 +140,8 @@ def save(
         cell: a Cell with a `config`, whose parameter paths are our names.
         destination: a directory (weights, config.json, tokenizer files, bert_ms.json), or a file name that ends in
             .ckpt or .safetensors (the weights, and beside them a .json with configuration and checksum).
-        format: "mindspore" (our names), "safetensors" (Hugging Face's names) or "modelzoo" (the zoo's names).
+        format: "mindspore" (our names), "safetensors" (Hugging Face's names), "modelzoo" (the zoo's names) or "tf1"
+            (google's names; the file name is then the prefix of an index and a shard).
         file_name: of the weights in a directory; None takes the format's own.
         tokenizer: written into the directory.
         companions: a directory whose tokenizer files are copied, where there is no `tokenizer`.
@@ -139,7 +179,8 @@ def copy(
         CheckpointError: also where the destination is one of the files that are read.
     """
     target = Path(destination).expanduser()
-    if any(target.exists() and target.samefile(file) for file in checkpoint.weights.files):
+    meant = tensorflow_files.index_of(target) or target
+    if any(meant.exists() and meant.samefile(file) for file in checkpoint.weights.files):
         raise CheckpointError(f"{target} is the source itself, which is left as it is: name another destination.")
     config, labels = checkpoint.config, checkpoint.shapes.get("classifier.weight")
     if config.num_labels is None and labels is not None:
@@ -175,9 +216,13 @@ def write(
     tensors = _foreign(entries, chosen.table(config))
     target = Path(destination).expanduser()
     is_file = target.suffix in SUFFIXES and not target.is_dir()
-    directory, file_name = (target.parent, target.name) if is_file else (target, file_name or chosen.file_name)
-    if not is_file and target.exists() and not target.is_dir():
-        raise CheckpointError(f"{target} is a file: name a directory, or a file name in .ckpt or .safetensors.")
+    if (is_file and target.suffix not in chosen.suffixes) or (target.exists() and not (is_file or target.is_dir())):
+        kind = "a file" if target.exists() else f"no name for '{format}'"
+        names_of_files = " or ".join(chosen.suffixes)
+        raise CheckpointError(f"{target} is {kind}: name a directory, or a file name in {names_of_files}.")
+    directory, file_name = target, file_name or chosen.file_name
+    if is_file:
+        directory, file_name = target.parent, target.name + chosen.added_suffix
     sidecar = manifest.beside(Path(file_name)).name if is_file else manifest.FILE_NAME
     needed = sum(writers.size_of(entry) for entry in entries.values()) + _ROOM
     with staging.staged(directory, needed_bytes=needed, last=sidecar) as scratch:
@@ -185,6 +230,7 @@ def write(
         if not is_file:
             text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
             (scratch / "config.json").write_text(text + "\n", encoding="utf-8")
+            chosen.add(scratch / file_name, config)
         _add_tokenizer(scratch, directory, tokenizer, companions, may_replace=not is_file)
         manifest.Manifest(
             weights=file_name,

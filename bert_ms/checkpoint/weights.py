@@ -109,7 +109,14 @@ class Weights(Mapping[str, np.ndarray]):
         return {name: entry.shape for name, entry in self.entries.items()}
 
 
-def entry_in_file(path: Path, *, dtype: str, shape: tuple[int, ...], parts: tuple[tuple[int, int], ...]) -> Entry:
+def entry_in_file(
+    path: Path,
+    *,
+    dtype: str,
+    shape: tuple[int, ...],
+    parts: tuple[tuple[int, int], ...],
+    check: Callable[[memoryview], None] | None = None,
+) -> Entry:
     """A tensor whose little-endian bytes lie in one or several places of a file.
 
     It is read with positioned reads, not mapped: memory holds what was asked for once, not the file's pages beside it,
@@ -120,6 +127,7 @@ def entry_in_file(path: Path, *, dtype: str, shape: tuple[int, ...], parts: tupl
         dtype: stored type, a key of STORED_TYPES.
         shape: the tensor's shape; its bytes must be as many as `parts` hold (checked by the reader).
         parts: (offset, length) in bytes of each place, in order.
+        check: raises where the bytes that were read are not those that were written.
     """
 
     def read() -> np.ndarray:
@@ -136,6 +144,8 @@ def entry_in_file(path: Path, *, dtype: str, shape: tuple[int, ...], parts: tupl
                 if got != length:
                     raise CheckpointError(f"{path} ended while it was read: is something else writing to it?")
                 done += length
+        if check is not None:
+            check(target)
         return array
 
     return Entry(shape=shape, dtype=dtype, read=read)

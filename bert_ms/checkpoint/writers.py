@@ -33,7 +33,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Entry], *, texts: Mappin
     ordered = dict(sorted(tensors.items()))
     for name, entry in ordered.items():
         end = at + size_of(entry)
-        kind = _SAFETENSORS_TYPE[_loaded_type(entry)]
+        kind = _SAFETENSORS_TYPE[loaded_type(entry)]
         header[name] = {"dtype": kind, "shape": list(entry.shape), "data_offsets": [at, end]}
         at = end
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -41,7 +41,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Entry], *, texts: Mappin
     with path.open("xb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for entry in ordered.values():
-            file.write(_bytes_of(entry))
+            file.write(bytes_of(entry))
 
 
 def write_ckpt(path: Path, tensors: Mapping[str, Entry], *, with_checksum: bool) -> None:
@@ -55,7 +55,7 @@ def write_ckpt(path: Path, tensors: Mapping[str, Entry], *, with_checksum: bool)
     checksum = 0
     with path.open("xb") as file:
         for name, entry in tensors.items():
-            content = _bytes_of(entry)
+            content = bytes_of(entry)
             for at in range(0, max(len(content), 1), SLICE_BYTES):
                 head, part = _value(name, entry, content[at : at + SLICE_BYTES])
                 checksum = zlib.crc32(part, zlib.crc32(head, checksum))
@@ -67,15 +67,16 @@ def write_ckpt(path: Path, tensors: Mapping[str, Entry], *, with_checksum: bool)
 
 def _value(name: str, entry: Entry, content: memoryview) -> tuple[bytes, memoryview]:
     """One `Checkpoint{value}` message in two parts: all up to the content, and the content."""
-    dims = b"".join(b"\x08" + _varint(d) for d in (entry.shape or (0,)))
-    kind = _CKPT_TYPE[_loaded_type(entry)].encode()
-    tensor = dims + b"\x12" + _varint(len(kind)) + kind + b"\x1a" + _varint(len(content))
+    dims = b"".join(b"\x08" + varint(d) for d in (entry.shape or (0,)))
+    kind = _CKPT_TYPE[loaded_type(entry)].encode()
+    tensor = dims + b"\x12" + varint(len(kind)) + kind + b"\x1a" + varint(len(content))
     tag = name.encode()
-    value = b"\x0a" + _varint(len(tag)) + tag + b"\x12" + _varint(len(tensor) + len(content)) + tensor
-    return b"\x0a" + _varint(len(value) + len(content)) + value, content
+    value = b"\x0a" + varint(len(tag)) + tag + b"\x12" + varint(len(tensor) + len(content)) + tensor
+    return b"\x0a" + varint(len(value) + len(content)) + value, content
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A base-128 number, as protobuf and LevelDB have it."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -84,15 +85,17 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _loaded_type(entry: Entry) -> str:
+def loaded_type(entry: Entry) -> str:
+    """The type that a tensor has in a file written here."""
     return _LOADED_TYPE.get(entry.dtype, entry.dtype)
 
 
 def size_of(entry: Entry) -> int:
     """Bytes that a tensor takes in a file written here."""
-    return entry.nbytes // STORED_TYPES[entry.dtype].itemsize * STORED_TYPES[_loaded_type(entry)].itemsize
+    return entry.nbytes // STORED_TYPES[entry.dtype].itemsize * STORED_TYPES[loaded_type(entry)].itemsize
 
 
-def _bytes_of(entry: Entry) -> memoryview:
-    array = np.ascontiguousarray(entry.load(), dtype=STORED_TYPES[_loaded_type(entry)])
+def bytes_of(entry: Entry) -> memoryview:
+    """A tensor's bytes in a file written here."""
+    array = np.ascontiguousarray(entry.load(), dtype=STORED_TYPES[loaded_type(entry)])
     return memoryview(array.reshape(-1).view(np.uint8).data)

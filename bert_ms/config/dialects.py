@@ -55,6 +55,14 @@ _GLUON_KEYS = {
 }  # fmt: skip
 _GLUON_IGNORED = {"attention_cell", "scaled", "use_residual", "embed_size", "embed_dropout", "word_embed"}
 
+_GOOGLE_KEYS = (
+    "attention_probs_dropout_prob", "hidden_act", "hidden_dropout_prob", "hidden_size", "initializer_range",
+    "intermediate_size", "max_position_embeddings", "num_attention_heads", "num_hidden_layers", "type_vocab_size",
+    "vocab_size",
+)  # fmt: skip
+_GOOGLE_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu", "relu": "relu", "tanh": "tanh"}
+_GOOGLE_MAX_RELATIVE_POSITION = 64  # fixed in NEZHA's attention
+
 _ZOO_LAYER_NORM_EPS = 1e-7  # nn.LayerNorm's default, which the zoo never overrides
 _ZOO_MAX_RELATIVE_POSITION = 16  # fixed in the zoo's attention
 
@@ -194,3 +202,26 @@ def to_hugging_face(values: Mapping[str, Any], *, activation: str) -> dict[str, 
         out["id2label"] = {str(i): name for i, name in enumerate(names)}
         out["label2id"] = {name: i for i, name in enumerate(names)}
     return out
+
+
+def google_objection(values: Mapping[str, Any]) -> str | None:
+    """Why google-research's code (huawei-noah's for NEZHA) has no such network, or None if it has."""
+    if values["hidden_act"] not in _GOOGLE_ACTIVATIONS:
+        return f"google's code has no hidden_act '{values['hidden_act']}'"
+    if values["position_embedding_type"] != "absolute":
+        return f"google's code has no position_embedding_type '{values['position_embedding_type']}'"
+    if values["relative_position"] == "learned":
+        return "NEZHA in TensorFlow has sinusoids, no learned table"
+    if values["relative_position"] == "sinusoid" and values["max_relative_position"] != _GOOGLE_MAX_RELATIVE_POSITION:
+        return (
+            f"NEZHA in TensorFlow has a max_relative_position of {_GOOGLE_MAX_RELATIVE_POSITION}, "
+            f"not {values['max_relative_position']}"
+        )
+    return None
+
+
+def to_google(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values in google-research's keys, for a network to which there is no `google_objection`."""
+    out = {key: values[key] for key in _GOOGLE_KEYS}
+    out["hidden_act"] = _GOOGLE_ACTIVATIONS[values["hidden_act"]]
+    return out | ({"use_relative_position": True} if values["relative_position"] != "none" else {})

@@ -174,6 +174,20 @@ class BertConfig:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return dialects.to_hugging_face(values, activation=ACTIVATIONS[self.hidden_act][0])
 
+    def google_objection(self) -> str | None:
+        """Why google-research's TensorFlow code (huawei-noah's for NEZHA) has no such network; None if it has."""
+        return dialects.google_objection(vars(self))
+
+    def to_google(self) -> dict[str, Any]:
+        """JSON values in google-research's keys, whose code knows one GELU, by tanh, and one epsilon, 1e-12.
+
+        Raises:
+            ConfigError: `google_objection` has one.
+        """
+        if objection := self.google_objection():
+            raise ConfigError(f"this network has no configuration for TensorFlow: {objection}.")
+        return dialects.to_google(vars(self))
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `to_dict` as JSON; a reader never sees half a file."""
         write_file(path, json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n", error=ConfigError)

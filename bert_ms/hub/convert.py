@@ -29,7 +29,8 @@ def convert(
     Args:
         source: a directory, a file, or a catalogue name.
         destination: a directory, or a file name that ends in .ckpt or .safetensors.
-        format: "mindspore" (our .ckpt), "safetensors" (Hugging Face's names) or "modelzoo" (the zoo's .ckpt).
+        format: "mindspore" (our .ckpt), "safetensors" (Hugging Face's names), "modelzoo" (the zoo's .ckpt) or "tf1"
+            (google's names, as TensorFlow writes them: an index and a shard; a file name is then their prefix).
         config: the configuration, where the source has none.
         allow_unused: patterns of tensors that may be left out though nothing explains them.
 

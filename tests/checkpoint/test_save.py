@@ -23,8 +23,8 @@ from tests.support import REPOSITORY, golden
 ms = pytest.importorskip("mindspore")
 model = pytest.importorskip("bert_ms.model")
 
-HF, ZOO, OURS = "safetensors", "modelzoo", "mindspore"
-FILES = {HF: "model.safetensors", ZOO: "bert.ckpt", OURS: "model.ckpt"}
+HF, ZOO, OURS, TF1 = "safetensors", "modelzoo", "mindspore", "tf1"
+FILES = {HF: "model.safetensors", ZOO: "bert.ckpt", OURS: "model.ckpt", TF1: "bert_model.ckpt.index"}
 
 
 def _same(first: checkpoint.Checkpoint, second: checkpoint.Checkpoint) -> None:
@@ -38,16 +38,21 @@ def _same(first: checkpoint.Checkpoint, second: checkpoint.Checkpoint) -> None:
 @pytest.mark.parametrize(
     ("fixture", "formats"),
     [
-        ("hf_bert_model", (OURS, ZOO, HF)),
-        ("hf_bert_qa", (ZOO, OURS, HF)),
-        ("hf_bert_model_bf16", (OURS, HF, ZOO)),
+        ("hf_bert_model", (OURS, ZOO, TF1, HF)),
+        ("hf_bert_qa", (ZOO, TF1, OURS, HF)),
+        ("hf_bert_model_bf16", (OURS, HF, ZOO, TF1)),
         ("hf_bert_relative_key", (OURS, HF)),
-        ("hf_nezha_qa", (OURS, HF)),
+        ("hf_nezha_qa", (OURS, TF1, HF)),
         ("hf_bert_mlm_untied", (HF, OURS)),
-        ("hf_bert_pretraining", (ZOO, HF, OURS)),
-        ("modelzoo_squad", (HF, OURS, ZOO)),
+        ("hf_bert_pretraining", (ZOO, HF, TF1, OURS)),
+        ("hf_bert_seqcls", (TF1, ZOO, HF, OURS)),
+        ("hf_bert_tokencls", (TF1, OURS)),
+        ("modelzoo_squad", (HF, OURS, ZOO, TF1)),
         ("modelzoo_squad_nezha", (OURS, ZOO)),
         ("modelzoo_ner_crf_lstm", (OURS, ZOO)),
+        ("tf1_bert_classifier", (OURS, TF1, HF)),
+        ("tf2_savedmodel_expert", (TF1, HF)),
+        ("gluonnlp_qa", (TF1, HF)),
     ],
 )
 def test_formats_give_each_other_the_same_bits(tmp_path: Path, fixture: str, formats: tuple[str, ...]) -> None:
@@ -228,6 +233,13 @@ def test_a_broken_manifest_is_refused(tmp_path: Path, text: str, error: str) -> 
             r"MindSpore model zoo files have no place for 'encoder\.layers\.0\.cross_attention",
         ),
         ("modelzoo_ner_crf", HF, r"Hugging Face files have no place for 'crf\.transitions'"),
+        ("modelzoo_ner_crf", TF1, r"google-research \(TensorFlow 1\) files have no place for 'crf\.transitions'"),
+        (
+            "hf_bert_mlm_untied",
+            TF1,
+            r"google-research \(TensorFlow 1\) files have no place for 'predictions\.decoder\.weight'",
+        ),
+        ("modelzoo_squad_nezha", TF1, r"cannot be written as 'tf1': NEZHA in TensorFlow has sinusoids"),
         ("hf_bert_model", "mindspor", r"unknown format 'mindspor': did you mean 'mindspore'"),
     ],
 )
@@ -244,7 +256,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
     cell = model.build(TINY, "encoder")
     if failing == "write":
-        monkeypatch.setattr("bert_ms.checkpoint.writers._bytes_of", full)
+        monkeypatch.setattr("bert_ms.checkpoint.writers.bytes_of", full)
     else:
         monkeypatch.setattr(staging.os, failing, full)
     with pytest.raises(CheckpointError, match=r"deep/out: the disk is full \(No space left on device\)"):

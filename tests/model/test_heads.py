@@ -450,11 +450,12 @@ def test_a_files_own_classifier_is_not_replaced_by_one_of_another_size():
         bert_ms.from_pretrained(golden("hf_bert_seqcls"), "sequence-classification", num_labels=5)
 
 
-@pytest.mark.parametrize("format", ["mindspore", "safetensors", "modelzoo"])
+@pytest.mark.parametrize("format", ["mindspore", "safetensors", "modelzoo", "tf1"])
 @EVERY
 def test_a_head_comes_back_from_every_format_with_the_same_bits(tmp_path: Path, case, format):
     cell = case.network()
-    without_place = {"modelzoo": DECODER, "safetensors": ("lstm.weight_ih_l0", "crf.transitions")}.get(format, ())
+    tagger = ("lstm.weight_ih_l0", "crf.transitions")
+    without_place = {"modelzoo": DECODER, "safetensors": tagger, "tf1": (*DECODER, *tagger)}.get(format, ())
     without_place = next((name for name in without_place if name in case.head), None)
     if without_place:
         with pytest.raises(CheckpointError, match=f"have no place for '{without_place}'"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from bert_ms.checkpoint.crc32c import crc32c, masked
 from bert_ms.checkpoint.readers.protobuf import Messages
 from bert_ms.errors import CheckpointError
 
@@ -19,7 +20,6 @@ MAX_TABLE_BYTES = 32 << 20
 MAX_BLOCK_BYTES = 8 << 20
 MAX_KEY_BYTES = 1 << 16
 _TRAILER_BYTES = 5
-_MASK_DELTA = 0xA282EAD8
 
 
 def read_table(path: Path) -> dict[bytes, bytes]:
@@ -79,7 +79,7 @@ class _Table(Messages):
             raise CheckpointError(f"{self.path} is damaged: its blocks overlap.")
         kind = self.data[end]
         stored = int.from_bytes(self.data[end + 1 : end + _TRAILER_BYTES], "little")
-        if _masked(crc32c(self.data[offset : end + 1])) != stored:
+        if masked(crc32c(self.data[offset : end + 1])) != stored:
             raise CheckpointError(
                 f"{self.path} is damaged: the block at byte {offset} does not have its checksum. Copy or download it "
                 f"again."
@@ -155,28 +155,3 @@ def _repeat(path: Path, out: bytearray, back: int, length: int) -> None:
         raise CheckpointError(f"{path} is damaged: a block repeats what is {back} bytes back, of {len(out)}.")
     for _ in range(length):
         out.append(out[-back])
-
-
-def _crc_table() -> tuple[int, ...]:
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return tuple(table)
-
-
-_CRC = _crc_table()
-
-
-def crc32c(data: bytes) -> int:
-    """The Castagnoli CRC-32 of some bytes."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ _CRC[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
-
-
-def _masked(crc: int) -> int:
-    """As tables store it, so that a checksum of data with checksums in it stays one."""
-    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bert_ms.checkpoint.crc32c import crc32c, masked
 from bert_ms.checkpoint.readers import sstable
 from bert_ms.checkpoint.readers.protobuf import BYTES, FIXED32, VARINT, Messages
 from bert_ms.checkpoint.weights import STORED_TYPES, Entry, Weights, entry_in_file
@@ -50,6 +51,7 @@ class _Item:
     offset: int
     size: int
     is_sliced: bool
+    crc: int | None
 
 
 def recognises(head: bytes, size: int) -> bool:
@@ -130,6 +132,7 @@ class _Bundle:
         numbers = dict.fromkeys((1, 3, 4, 5), 0)
         shape: tuple[int, ...] = ()
         is_sliced = False
+        crc: int | None = None
         for number, wire, begin, end in reader.fields(0, len(value)):
             if wire == VARINT and number in numbers:
                 numbers[number] = reader.varint(begin, end)[0]
@@ -137,12 +140,14 @@ class _Bundle:
                 shape = self._shape(reader, begin, end)
             elif (number, wire) == (7, BYTES):
                 is_sliced = True
-            elif (number, wire) != (6, FIXED32):
+            elif (number, wire) == (6, FIXED32):
+                crc = int.from_bytes(value[begin:end], "little")
+            else:
                 raise CheckpointError(f"{self.path} is damaged: the entry of {key[:80]!r} has a field {number}.")
         dtype, shard, offset, size = numbers.values()
         if shard >= len(self.shards):
             raise CheckpointError(f"{self.path} is damaged: {key[:80]!r} is in shard {shard} of {len(self.shards)}.")
-        return _Item(dtype, shape, shard, offset, size, is_sliced)
+        return _Item(dtype, shape, shard, offset, size, is_sliced, crc)
 
     @staticmethod
     def _shape(reader: Messages, begin: int, end: int) -> tuple[int, ...]:
@@ -178,7 +183,8 @@ class _Bundle:
         if not shard.is_file():
             return Entry(shape=item.shape, dtype=dtype, read=_Absent(shard, name))
         self._check_end(shard, name, item)
-        return entry_in_file(shard, dtype=dtype, shape=item.shape, parts=((item.offset, item.size),))
+        check = None if item.crc is None else _Checksum(shard, name, item.crc)
+        return entry_in_file(shard, dtype=dtype, shape=item.shape, parts=((item.offset, item.size),), check=check)
 
     def _check_end(self, shard: Path, name: str, item: _Item) -> None:
         size = shard.stat().st_size
@@ -234,6 +240,21 @@ def _messages(reader: Messages, begin: int, end: int, wanted: int) -> Iterator[t
     for number, wire, start, stop in reader.fields(begin, end):
         if (number, wire) == (wanted, BYTES):
             yield start, stop
+
+
+@dataclass(frozen=True)
+class _Checksum:
+    """Refuses a tensor whose bytes are not those that the index has the checksum of."""
+
+    shard: Path
+    name: str
+    expected: int
+
+    def __call__(self, content: memoryview) -> None:
+        if masked(crc32c(content)) != self.expected:
+            raise CheckpointError(
+                f"{self.shard} is damaged: '{self.name}' does not have its checksum. Copy or download it again."
+            )
 
 
 @dataclass(frozen=True)
