@@ -105,6 +105,13 @@ def publish(arguments: argparse.Namespace) -> None:
     print(publish_run(Path(arguments.run), Path(arguments.directory), name=arguments.new_name))
 
 
+def rank(arguments: argparse.Namespace) -> None:
+    """Order checkpoints by how they suit labelled data."""
+    from bert_ms.cli.rank import show
+
+    show(arguments)
+
+
 def _model(name: str) -> Model:
     known = catalogue.models()
     if name not in known:
@@ -124,4 +131,5 @@ _ACTIONS = {
     "verify": verify,
     "remove": remove,
     "publish": publish,
+    "rank": rank,
 }

@@ -167,7 +167,8 @@ def _predict(command: argparse.ArgumentParser) -> None:
 def _convert(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", help="a directory, a checkpoint file, or a catalogue name")
     command.add_argument("destination", help="a directory, or a file ending in .ckpt or .safetensors")
-    command.add_argument("--format", required=True, choices=("mindspore", "safetensors", "modelzoo"), help="to write")
+    formats = ("mindspore", "safetensors", "modelzoo", "tf1")
+    command.add_argument("--format", required=True, choices=formats, help="to write")
     command.add_argument("--model-config", metavar="FILE", help="of the network, where the source has none")
 
 
@@ -196,6 +197,7 @@ def _hub(command: argparse.ArgumentParser) -> None:
         ("verify", "compare files with their sha256"),
         ("remove", "delete a kept model"),
         ("publish", "lay out a run's model as a MindSpore Hub card"),
+        ("rank", "say which checkpoint to start from for labelled data of one's own"),
     ):
         made[name] = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", parents=[common])
     for name in ("list", "info"):
@@ -208,6 +210,27 @@ def _hub(command: argparse.ArgumentParser) -> None:
     made["publish"].add_argument("run", help="folder of a finished run")
     made["publish"].add_argument("directory", help="where to")
     made["publish"].add_argument("--name", dest="new_name", metavar="NAME", help="of the model; the run's if not given")
+    _rank(made["rank"])
+
+
+def _rank(command: argparse.ArgumentParser) -> None:
+    command.usage = "%(prog)s [--task TASK] [-c CONFIG] --data FILE [options] [CHECKPOINT ...] [key=value ...]"
+    command.epilog = _EXAMPLES["rank"].strip()
+    command.add_argument(
+        "given",
+        nargs="*",
+        metavar="CHECKPOINT",
+        help="directories, files or names; default all models on this machine; beside them key=value of the "
+        "configuration, such as text_column=review",
+    )
+    command.add_argument("-t", "--task", metavar="TASK", help="that of the configuration, if not given")
+    command.add_argument("-d", "--data", metavar="FILE", help="labelled rows, if not the configuration's train_file")
+    command.add_argument(
+        "-c", "--config", metavar="CONFIG", help="a YAML file, or the name of a packaged one: how the file is read"
+    )
+    command.add_argument("--rows", type=int, default=1000, metavar="N", help="draw at most so many; default 1000")
+    command.add_argument("--by", choices=("logme", "probe"), default="logme", help="what decides; default logme")
+    command.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def _encode(command: argparse.ArgumentParser) -> None:
@@ -267,6 +290,7 @@ The file has SQuAD's format; answers may be left out. predictions.json and nbest
 Examples:
   bert-ms convert runs/squad_sample hf/ --format safetensors        for Hugging Face Transformers
   bert-ms convert bert-base-uncased/ bert.ckpt --format modelzoo    for the MindSpore model zoo
+  bert-ms convert minilm google/ --format tf1                       for google-research's TensorFlow code
 """,
     "inspect": """
 Examples:
@@ -285,12 +309,21 @@ Examples:
   bert-ms hub info google-chinese
   bert-ms hub add google-chinese ~/chinese_L-12_H-768_A-12     then: source=google-chinese
   bert-ms hub publish runs/squad_sample cards/ --name my_answers
+  bert-ms hub rank --task sequence-classification --data reviews.csv text_column=review label_column=mood
 Models of one's own, or a company's mirror, are entries of ~/.config/bert_ms/catalogue.yaml (or of the files that
 BERT_MS_CATALOGUE names):
   my-bert:
     summary: our BERT
     path: /models/my-bert             or  url: https://mirror.example/my-bert  with  files: [config.json, ...]
 Nothing is downloaded but by `get`, and nothing at all with BERT_MS_OFFLINE=1.
+""",
+    "rank": """
+Examples:
+  bert-ms hub rank --task sequence-classification --data reviews.csv text_column=review label_column=mood
+  bert-ms hub rank -c glue_mrpc --data MRPC/train.tsv minilm ~/bert-base runs/mlm
+  bert-ms hub rank -c ner_wnut17 --data wnut17train.conll --rows 500 --json
+Nothing is trained: LogME and a linear probe say how well the vectors that a checkpoint gives tell the labels apart.
+Without -c a row has at most 128 tokens (max_length=N).
 """,
     "encode": """
 Examples:
@@ -322,7 +355,8 @@ _COMMANDS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None], str,
      "bert_ms.cli.inspect:show", _EXAMPLES["inspect"]),
     ("vocabulary", "learn word pieces from text, for a network from scratch", _vocabulary,
      "bert_ms.cli.vocabulary:learn", _EXAMPLES["vocabulary"]),
-    ("hub", "models that have a name: list, bring, check, publish", _hub, "bert_ms.cli.hub:hub", _EXAMPLES["hub"]),
+    ("hub", "models that have a name: list, bring, check, publish, rank", _hub, "bert_ms.cli.hub:hub",
+     _EXAMPLES["hub"]),
     ("encode", "texts to vectors", _encode, "bert_ms.cli.encode:encode", _EXAMPLES["encode"]),
     ("doctor", "say what this machine has, and what is missing", _doctor, "bert_ms.cli.doctor:doctor",
      _EXAMPLES["doctor"]),
