@@ -1,0 +1,137 @@
+"""What an engine runs: a network of any origin as arrays in, named arrays out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bert_ms.checkpoint import open_checkpoint
+from bert_ms.checkpoint.manifest import sha256
+from bert_ms.export.folder import is_exported, read_record
+from bert_ms.pipelines.opening import OpenedPipeline, open_backend
+from bert_ms.pipelines.text.kinds import named
+
+VERSION_DIGITS = 16
+ENCODER, GAPS = "feature-extraction", "fill-mask"
+# Vectors of a row that an encoder's engine gives instead of one for each token.
+POOLED = "pooled_output"
+POOLINGS = ("cls", "mean", "max")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A network that is ready to run.
+
+    Attributes:
+        pipeline: name of the pipeline that it is for.
+        task: of the network.
+        version: the first digits of the sha256 of its weights.
+        device: cpu, gpu or ascend.
+        shapes: (rows, tokens) that there is a graph for, where only those run; empty where any will do.
+        opened: what it runs on.
+    """
+
+    pipeline: str
+    task: str
+    version: str
+    device: str
+    shapes: tuple[tuple[int, int], ...]
+    opened: OpenedPipeline
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what `run` returns."""
+        if self.pipeline != ENCODER:
+            return tuple(self.opened.backend.outputs)
+        return (*POOLINGS, POOLED) if self.opened.config.add_pooler else POOLINGS
+
+    @property
+    def row_outputs(self) -> tuple[str, ...]:
+        """Those of them that are one a row; the others are one a token."""
+        return self.outputs if self.pipeline == ENCODER else tuple(self.opened.backend.row_outputs)
+
+    @property
+    def takes_positions(self) -> bool:
+        """Whether it takes the place of one gap a row after its inputs."""
+        return self.pipeline == GAPS
+
+    @property
+    def transitions(self) -> np.ndarray | None:
+        """Of its CRF, where it has one."""
+        return self.opened.options.get("transitions")
+
+    def run(self, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs float32 of int32 input_ids, attention_mask, token_type_ids [B, S] and perhaps positions [B, 1]."""
+        found = dict(zip(self.opened.backend.outputs, self.opened.backend.run(arrays), strict=False))
+        if self.pipeline == ENCODER:
+            pooled = {POOLED: found[POOLED]} if POOLED in self.outputs else {}
+            return {**pool(found["last_hidden_state"], arrays[1]), **pooled}
+        return found
+
+
+def open_program(job: Mapping[str, Any]) -> Program:
+    """The program of a job: source, task, engine, device, dtype, threads, allow_new_head.
+
+    Raises:
+        BertMsError: the source cannot be read, or has no network for the task.
+    """
+    path = Path(job["source"])
+    shapes: tuple[tuple[int, int], ...] = ()
+    if is_exported(path):
+        record = read_record(path)
+        task, shapes = record.task, record.buckets
+        version = hashlib.sha256("".join(file.sha256 for file in record.files.values()).encode()).hexdigest()
+    else:
+        checkpoint = open_checkpoint(path)
+        task, version = job["task"] or checkpoint.task, _version(checkpoint.weights.files)
+        del checkpoint
+    name = named(job["task"] or task)
+    opened = open_backend(
+        name,
+        path,
+        backend=job["engine"],
+        device=job["device"],
+        dtype=job["dtype"],
+        threads=job["threads"],
+        allow_new_head=job["allow_new_head"],
+    )
+    return Program(
+        pipeline=name,
+        task=job["task"] or task,
+        version=version[:VERSION_DIGITS],
+        device=_device(opened.format),
+        shapes=shapes,
+        opened=opened,
+    )
+
+
+def pool(hidden_BSH: np.ndarray, mask_BS: np.ndarray) -> dict[str, np.ndarray]:
+    """Each row's first vector, the mean of its tokens' vectors, and the largest of each number: float32 [B, H].
+
+    Source: `bert_ms.model.pooling`, which does the same in a graph; agreement is tested.
+    """
+    found = {name: np.zeros((len(hidden_BSH), hidden_BSH.shape[2]), np.float32) for name in POOLINGS}
+    found["cls"][:] = hidden_BSH[:, 0]
+    for row, (hidden_SH, mask_S) in enumerate(zip(hidden_BSH, mask_BS, strict=True)):
+        count = int(mask_S.sum())
+        if count:
+            tokens = hidden_SH[:count] if mask_S[:count].all() else hidden_SH[mask_S == 1]
+            found["mean"][row], found["max"][row] = tokens.mean(0), tokens.max(0)
+    return found
+
+
+def _version(files: Sequence[Path]) -> str:
+    """sha256 of the weights; of several files, of their digests."""
+    digests = [sha256(file) for file in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _device(format: str) -> str:
+    from bert_ms import compat
+
+    return "cpu" if format == "onnx" else compat.current_device()

@@ -1,0 +1,347 @@
+"""The thread that owns an engine: it starts it, starts it again when it dies, and feeds it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bert_ms.errors import ConfigError
+
+from ..engine import shapes
+from ..engine.process import EngineGone, EngineProcess, EngineRefused, Hello
+from ..faults import DeadlineExceeded, Unavailable
+from ..service import State
+from ..spec import ModelSpec
+from .canary import Canary
+from .costs import Costs
+from .feeding import Feeder
+from .queue import RowQueue
+from .rows import Row, Submission
+
+logger = logging.getLogger(__name__)
+
+_JOB = ("task", "engine", "device", "dtype", "threads", "allow_new_head")
+_LONGEST_BACKOFF, SLOW_RETRY = 30.0, 60.0
+USUAL_LENGTH = 512  # of a network without a longest row (NEZHA)
+
+
+class Keeper:
+    """An engine that is there again when it dies.
+
+    One thread starts the engine, warms it, checks it by its canary and feeds it; it is the thread that the kernel ties
+    the engine's life to.
+
+    Args:
+        spec: of the model.
+        source: resolved; what the engine opens.
+        longest: tokens of the longest row, where less is wanted than the network takes.
+        accept: called with what the engine says of its network before anything is compiled; what it raises ends the
+            start.
+        tell: told of events; see `service.Repository`.
+        start: starts an engine.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        source: str,
+        *,
+        longest: int | None = None,
+        accept: Callable[[Hello], None] = lambda hello: None,
+        tell: Callable[..., None] = lambda event, **values: None,
+        start: Callable[..., Any] = EngineProcess,
+    ):
+        self._spec, self._source, self._longest = spec, source, longest
+        self._accept, self._told, self._start = accept, tell, start
+        self.hello: Hello | None = None
+        self.longest = 0
+        self.reason = "starting"
+        self.counts: Counter[str] = Counter()
+        self._state: State = "loading"
+        self._queue: RowQueue | None = None
+        self._canary: Canary | None = None
+        self._feeder: Feeder | None = None
+        self._engine: Any = None
+        self._deaths = 0  # in a row, without an answer between them
+        self._start_began, self._start_seconds = time.monotonic(), 0.0
+        self._is_closing = self._is_abandoned = False
+        self._settled = threading.Event()  # ready, or failed, for the first time
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._live, name=f"keeper-{spec.name}", daemon=True)
+
+    @property
+    def state(self) -> State:
+        """loading, ready, restarting, draining or failed."""
+        return self._state
+
+    @property
+    def pid(self) -> int | None:
+        """The engine's process id; None while there is none."""
+        engine = self._engine
+        return None if engine is None else engine.pid
+
+    def start(self) -> None:
+        """Begin; `wait_started` waits for the end of it."""
+        self._thread.start()
+
+    def wait_started(self, timeout: float | None = None) -> bool:
+        """Wait until the engine is ready, or has failed; whether it is ready."""
+        self._settled.wait(timeout)
+        return self._state == "ready"
+
+    def answer(self, submission: Submission) -> tuple[Row, ...]:
+        """The rows of a request with their outputs, waited for.
+
+        Raises:
+            ServiceFault: there is no engine, no room, no time, or the network failed.
+        """
+        queue = self._open_queue(submission)
+        queue.submit(submission)
+        if self._is_abandoned or self._state == "failed":  # since it was asked
+            queue.drop(submission, self._unavailable())
+        if not submission.wait():
+            queue.drop(submission, DeadlineExceeded("the answer was not there in time."))
+        return submission.outcome()
+
+    def stats(self) -> dict[str, Any]:
+        """Numbers for metrics; see `service.ServedModel`."""
+        queue, feeder = self._queue, self._feeder
+        names = ("engine_restarts", "compiles", "batches", "rows", "tokens", "padded_tokens", "errors", "rejected")
+        return {
+            "queue_items": queue.items if queue else 0,
+            "queue_tokens": queue.tokens if queue else 0,
+            "inflight": feeder.inflight if feeder else 0,
+            "engine_up": int(self._state == "ready"),
+            "infer_seconds": self.counts["infer_microseconds"] / 1e6,
+            **{name: self.counts[name] for name in names},
+        }
+
+    def drain(self, timeout: float) -> bool:
+        """Take in nothing more, and wait until what was taken in is answered; whether that came in time."""
+        self._is_closing = True
+        if self._state == "ready":
+            self._change("draining", "it is being taken out")
+        if self._queue is not None:
+            self._queue.wake()
+        until = time.monotonic() + timeout
+        while (queue := self._queue) is not None and self._thread.is_alive():
+            feeder = self._feeder
+            if not queue.items and not (feeder and feeder.inflight):
+                return True
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def close(self) -> None:
+        """End the engine; what still waits is refused."""
+        self._is_closing = self._is_abandoned = True
+        if self._state != "failed":
+            self._change("draining", "it is being taken out")
+        if (queue := self._queue) is not None:
+            queue.drop_all(self._unavailable())
+            queue.wake()
+        if (engine := self._engine) is not None and self._feeder is None:
+            engine.kill()  # it may compile for long yet
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=self._spec.watchdog_seconds + 10.0)
+            if self._thread.is_alive() and (engine := self._engine) is not None:
+                engine.kill()
+                self._thread.join()
+        if queue is not None:
+            queue.drop_all(self._unavailable())
+        self._settled.set()
+
+    def _live(self) -> None:
+        while not self._is_closing:
+            self._pause()
+            if self._is_closing:
+                break
+            try:
+                self._once()
+            except EngineRefused as error:
+                self._fail(str(error))
+                break
+            except EngineGone as gone:
+                self._deaths += 1
+                self._restarts(gone)
+            except Exception as error:  # nothing else may end the thread while requests wait for it
+                logger.exception("model %s: the engine's thread failed", self._spec.name)
+                self._deaths += 1
+                self._restarts(EngineGone(f"{type(error).__name__}: {error}"))
+        self._settled.set()
+
+    def _once(self) -> None:
+        """One engine's life."""
+        self._start_began = time.monotonic()
+        job = {key: getattr(self._spec, key) for key in _JOB} | {"source": self._source}
+        self._engine = engine = self._start(job, on_exit=self._wake)
+        try:
+            queue, canary, hello = self._prepare(engine)
+            feeder = Feeder(
+                engine,
+                queue,
+                canary,
+                pad_token=hello.config.pad_token_id or 0,
+                with_positions=hello.takes_positions,
+                row_outputs=hello.row_outputs,
+                watchdog_seconds=self._spec.watchdog_seconds,
+                ping_seconds=self._spec.ping_seconds,
+                is_closing=lambda: self._is_closing,
+                tell=self.tell,
+            )
+            self._feeder, self._start_seconds = feeder, time.monotonic() - self._start_began
+            if not self._is_closing:
+                self._change("ready", "")
+            self._settled.set()
+            feeder.run()
+        finally:
+            self._engine, self._feeder = None, None
+            if engine.is_alive and not self._is_closing:
+                engine.kill()
+            engine.close()
+
+    def _prepare(self, engine: Any) -> tuple[RowQueue, Canary, Hello]:
+        """Open, warm and check an engine."""
+        spec = self._spec
+        hello = engine.open(timeout=spec.start_seconds)
+        if self.hello is not None and hello.version != self.hello.version:
+            raise EngineGone(
+                f"the weights have changed since they were loaded ({self.hello.version}, now {hello.version}): load "
+                f"the model anew"
+            )
+        self._accept(hello)
+        network = hello.config.max_sequence_length or USUAL_LENGTH
+        longest = min(filter(None, (network, spec.max_length, self._longest)))
+        wanted = self._shapes(hello, longest)
+
+        def progress(done: int, of: int) -> None:
+            self.reason = f"loading: {done} of {of} shapes"
+
+        progress(0, len(wanted))
+        token = hello.config.pad_token_id or 0
+        seconds = engine.warm(wanted, token=token, timeout=spec.start_seconds, on_progress=progress)
+        canary = self._canary or Canary(
+            hello.config.vocab_size,
+            row_outputs=hello.row_outputs,
+            with_positions=hello.takes_positions,
+            is_half=spec.dtype not in (None, "float32"),
+        )
+        engine.send(canary.arrays(wanted[0]), rows=1, timeout=spec.start_seconds)
+        problem = canary.problem(engine.receive(timeout=spec.start_seconds).outputs)
+        if problem is not None:
+            raise EngineGone(f"{problem}: it would answer wrongly")
+        costs = Costs(seconds)
+        queue = self._queue
+        if queue is None:
+            queue = RowQueue(
+                costs,
+                max_items=spec.max_queue_items,
+                max_tokens=spec.max_queue_tokens,
+                max_seconds=spec.max_queue_seconds,
+                on_drop=lambda reason: self.tell("rejected", reason=reason),
+            )
+        else:
+            queue.recost(costs)
+        self.longest = costs.lengths[-1]
+        self.hello, self._canary, self._queue = hello, canary, queue
+        return queue, canary, hello
+
+    def _shapes(self, hello: Hello, longest: int) -> list[shapes.Shape]:
+        spec = self._spec
+        try:
+            if spec.shapes is not None:
+                return shapes.check(list(spec.shapes), longest=longest, max_batch_tokens=spec.max_batch_tokens)
+            if hello.shapes:
+                fitting = [shape for shape in hello.shapes if shape[1] <= longest]
+                return shapes.check(fitting, longest=longest)
+        except ConfigError as error:
+            raise EngineRefused(str(error)) from None
+        return shapes.choose(longest, device=hello.device, max_batch_tokens=spec.max_batch_tokens)
+
+    def _open_queue(self, submission: Submission) -> RowQueue:
+        queue = self._queue
+        if queue is None or self._is_closing or self._state not in ("ready", "restarting"):
+            raise self._refusal()
+        ready = self._start_began + self._start_seconds
+        if self._state == "restarting" and ready >= submission.call.deadline:  # it would wait in vain
+            raise self._refusal()
+        return queue
+
+    def _refusal(self) -> Unavailable:
+        fault = self._unavailable()
+        self.tell("rejected", reason=fault.code)
+        return fault
+
+    def _unavailable(self) -> Unavailable:
+        code = {"restarting": "engine_restarting", "failed": "engine_failed"}.get(self._state, self._state)
+        if self._is_closing and self._state != "failed":
+            code = "draining"
+        after = {"failed": SLOW_RETRY, "loading": 5.0}.get(self._state, 1.0)
+        if self._state == "restarting":
+            after = max(round(self._start_began + self._start_seconds - time.monotonic()), 1.0)
+        why = self.reason or code
+        return Unavailable(f"model {self._spec.name!r} is not ready: {why}.", code=code, retry_after=after)
+
+    def _restarts(self, gone: EngineGone) -> None:
+        """An engine is gone: say so, and start the next one, unless too many died."""
+        if self._is_closing:
+            return
+        logger.error("model %s: the engine is gone (%s): %s", self._spec.name, gone.reason, gone)
+        self.tell("engine_restart", reason=gone.reason)
+        if not self._settled.is_set() or self._deaths > self._spec.restart_limit:
+            self._fail(f"the engine {gone.reason}: {gone}")
+        else:
+            self._change("restarting", f"the engine {gone.reason} and is started again")
+
+    def _fail(self, reason: str) -> None:
+        logger.error("model %s failed: %s", self._spec.name, reason)
+        self._change("failed", reason)
+        if self._queue is not None:
+            self._queue.drop_all(self._unavailable())
+        self._settled.set()
+
+    def _pause(self) -> None:
+        """Wait before the next start: not at all after the first death, longer after each further one."""
+        seconds = 0.0
+        if self._state == "failed":
+            seconds = SLOW_RETRY
+        elif self._deaths > 1:
+            seconds = min(0.5 * 2.0 ** (self._deaths - 2), _LONGEST_BACKOFF)
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closing, seconds)
+
+    def _change(self, state: State, reason: str) -> None:
+        self._state, self.reason = state, reason
+        self.tell("state", state=state)
+
+    def _wake(self) -> None:
+        """The engine's process has ended."""
+        if (queue := self._queue) is not None:
+            queue.wake()
+
+    def tell(self, event: str, **values: Any) -> None:
+        """Count an event, and pass it on."""
+        count: Mapping[str, int] = {
+            "batch": {
+                "batches": 1,
+                "rows": values.get("rows", 0),
+                "tokens": values.get("tokens", 0),
+                "padded_tokens": values.get("padded", 0),
+                "infer_microseconds": round(values.get("infer_seconds", 0.0) * 1e6),
+            },
+            "rejected": {"rejected": 1},
+            "engine_restart": {"engine_restarts": 1},
+            "compile": {"compiles": 1},
+            "error": {"errors": 1},
+        }.get(event, {})
+        self.counts.update(count)
+        if event == "batch":
+            self._deaths = 0
+        self._told(event, **values)

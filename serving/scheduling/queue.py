@@ -1,0 +1,233 @@
+"""What waits for an engine: admitted whole requests at a time, taken a batch at a time."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..engine.shapes import Shape
+from ..faults import BadItem, QueueFull, ServiceFault
+from .costs import Costs
+from .rows import Row, Submission
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A row in the queue.
+
+    Attributes:
+        row: the row.
+        submission: the request that waits for it.
+        key: its place in the order; see `RowQueue`.
+        since: when it came, on the clock of `time.monotonic`.
+    """
+
+    row: Row
+    submission: Submission
+    key: float
+    since: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that run together.
+
+    Attributes:
+        waiting: at most as many as the shape has.
+        shape: (rows, tokens).
+    """
+
+    waiting: tuple[Waiting, ...]
+    shape: Shape
+
+    def arrays(self, *, pad_token: int, with_positions: bool) -> dict[str, np.ndarray]:
+        """The inputs, int32 [B, S] (and positions [B, 1]); missing rows are filled with copies of the first."""
+        inputs = np.zeros((3, *self.shape), np.int32)
+        inputs[0] = pad_token
+        positions = np.zeros((self.shape[0], 1), np.int32)
+        for place in range(self.shape[0]):
+            row = self.waiting[place if place < len(self.waiting) else 0].row
+            inputs[:, place, : len(row)] = row.ids, row.mask, row.types
+            positions[place] = row.position
+        arrays = dict(zip(("input_ids", "attention_mask", "token_type_ids"), inputs, strict=True))
+        return {**arrays, "positions": positions} if with_positions else arrays
+
+    @property
+    def tokens(self) -> int:
+        """Without padding."""
+        return sum(len(waiting.row) for waiting in self.waiting)
+
+
+class RowQueue:
+    """Rows that wait, in the order in which they shall run.
+
+    A row's place is the time at which it came; each further row of one request counts as come when the ones before it
+    would have been answered had they been alone. So a request of 32 windows does not hold up the short ones that come
+    after it, nor do they hold it up for ever.
+
+    Args:
+        costs: of the shapes that may run.
+        max_items: most rows that wait.
+        max_tokens: most tokens that wait.
+        max_seconds: most seconds of work that wait.
+        on_drop: called with the reason for each request that is refused or that nobody waits for any more.
+        clock: seconds, as `time.monotonic`.
+    """
+
+    def __init__(
+        self,
+        costs: Costs,
+        *,
+        max_items: int,
+        max_tokens: int,
+        max_seconds: float,
+        on_drop: Callable[[str], None] = lambda reason: None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.costs = costs
+        self._max_items, self._max_tokens, self._max_seconds = max_items, max_tokens, max_seconds
+        self._on_drop, self._clock = on_drop, clock
+        self._changed = threading.Condition()
+        self._heaps: dict[int, list[tuple[float, int, Waiting]]] = {}
+        self._order = itertools.count()
+        self._is_woken = False
+        self.items = self.tokens = 0
+
+    @property
+    def seconds(self) -> float:
+        """Of work that waits, by today's costs."""
+        return sum(len(heap) * self.costs.per_row(length) for length, heap in self._heaps.items())
+
+    def submit(self, submission: Submission) -> None:
+        """Take in all rows of a request, or none.
+
+        Raises:
+            BadItem: it is more than the queue ever takes.
+            QueueFull: it is more than there is room for now.
+        """
+        if len(submission.rows) > self._max_items or submission.tokens > self._max_tokens:
+            raise BadItem(
+                f"{submission.tokens:,} tokens in {len(submission.rows)} rows: expected at most {self._max_tokens:,} "
+                f"tokens in {self._max_items} rows. Send less at a time.",
+                code="too_long",
+            )
+        with self._changed:
+            now = self._clock()
+            patience = min(self._max_seconds, submission.call.deadline - now)
+            is_full = self.items + len(submission.rows) > self._max_items
+            is_full = is_full or self.tokens + submission.tokens > self._max_tokens
+            if is_full or (self.items and self.seconds > patience):
+                self._on_drop("queue_full")
+                after = float(min(max(round(self.seconds / 2), 1), 30))
+                raise QueueFull(f"{self.items} rows of {self.tokens:,} tokens wait already.", retry_after=after)
+            key = now
+            for row in submission.rows:
+                self._push(Waiting(row, submission, key, now))
+                key += self._cost(row)
+            self._changed.notify_all()
+
+    def put_back(self, waiting: Sequence[Waiting]) -> None:
+        """Rows that were taken, but not run, to the places that they had."""
+        with self._changed:
+            for one in waiting:
+                if not one.submission.is_done:
+                    self._push(one)
+            self._changed.notify_all()
+
+    def take(self) -> Batch | None:
+        """The batch that is to run next: from the length whose first row is the oldest, as many rows as cost least.
+
+        Rows that the shape has beyond them are given to shorter ones, the oldest first. Requests that nobody waits for
+        any more are dropped on the way.
+        """
+        with self._changed:
+            while True:
+                heads = {length: heap[0] for length, heap in self._heaps.items() if heap}
+                if not heads:
+                    return None
+                length = min(heads, key=lambda one: heads[one])
+                rows = self.costs.rows_for(length, len(self._heaps[length]))
+                taken = [one for _ in range(rows) if (one := self._pop(length)) is not None]
+                if taken:
+                    return Batch(tuple(taken + self._company(rows - len(taken), length)), (rows, length))
+
+    def drop(self, submission: Submission, fault: ServiceFault) -> None:
+        """Take a request's rows out and refuse it."""
+        with self._changed:
+            self._drop(submission, fault)
+
+    def drop_all(self, fault: ServiceFault) -> None:
+        """Refuse everything that waits."""
+        with self._changed:
+            for submission in {one.submission for heap in self._heaps.values() for _, _, one in heap}:
+                self._drop(submission, fault)
+
+    def wait(self, timeout: float) -> None:
+        """Wait for rows, for `wake`, or so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.items or self._is_woken, timeout)
+            self._is_woken = False
+
+    def wake(self) -> None:
+        """End the waiting."""
+        with self._changed:
+            self._is_woken = True
+            self._changed.notify_all()
+
+    def recost(self, costs: Costs) -> None:
+        """Go on with the costs of a new engine, which has the same shapes."""
+        with self._changed:
+            self.costs = costs
+            self._refill([one for heap in self._heaps.values() for _, _, one in heap])
+
+    def _cost(self, row: Row) -> float:
+        return self.costs.per_row(self.costs.length_for(len(row)))
+
+    def _push(self, one: Waiting) -> None:
+        length = self.costs.length_for(len(one.row))
+        heapq.heappush(self._heaps.setdefault(length, []), (one.key, next(self._order), one))
+        self.items += 1
+        self.tokens += len(one.row)
+
+    def _pop(self, length: int) -> Waiting | None:
+        """The next row of a length that somebody waits for."""
+        while heap := self._heaps.get(length):
+            one = heap[0][2]
+            fault = one.submission.overdue(self._clock())
+            if fault is not None:
+                self._drop(one.submission, fault)
+                continue
+            heapq.heappop(heap)
+            self.items -= 1
+            self.tokens -= len(one.row)
+            return one
+        return None
+
+    def _company(self, count: int, length: int) -> list[Waiting]:
+        """Up to `count` rows that are shorter than `length`, the oldest first."""
+        found: list[Waiting] = []
+        while len(found) < count:
+            heads = {other: heap[0] for other, heap in self._heaps.items() if heap and other < length}
+            if not heads:
+                break
+            one = self._pop(min(heads, key=lambda other: heads[other]))
+            if one is not None:
+                found.append(one)
+        return found
+
+    def _drop(self, submission: Submission, fault: ServiceFault) -> None:
+        if submission.refuse(fault):
+            self._on_drop(fault.code)
+        self._refill([one for h in self._heaps.values() for _, _, one in h if one.submission is not submission])
+
+    def _refill(self, waiting: Sequence[Waiting]) -> None:
+        self._heaps.clear()
+        self.items = self.tokens = 0
+        for one in sorted(waiting, key=lambda one: one.key):
+            self._push(one)
