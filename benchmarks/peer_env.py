@@ -15,7 +15,7 @@ import sys
 import venv
 from pathlib import Path
 
-PACKAGES = ("torch==2.13.*", "transformers>=5.23,<5.25", "numpy<3", "scipy", "scikit-learn", "seqeval==1.2.2")
+PACKAGES = ("torch==2.13.*", "transformers>=5.23,<5.25", "numpy<3", "scipy", "scikit-learn", "seqeval==1.2.2", "flask")
 FOLDER = Path(__file__).resolve().parent / ".venv-peer"
 
 
