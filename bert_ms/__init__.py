@@ -19,6 +19,7 @@ _PUBLIC = {
     "Tokenizer": ("bert_ms.tokenization", "Tokenizer"),
     "add_adapter": ("bert_ms.hub.adapters", "add_adapter"),
     "convert": ("bert_ms.hub.convert", "convert"),
+    "export_model": ("bert_ms.pipelines.exporting", "export_model"),
     "from_config": ("bert_ms.hub.load", "from_config"),
     "from_pretrained": ("bert_ms.hub.load", "from_pretrained"),
     "load_adapter": ("bert_ms.hub.adapters", "load_adapter"),
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from bert_ms.hub.load import from_config as from_config
     from bert_ms.hub.load import from_pretrained as from_pretrained
     from bert_ms.hub.load import with_loss as with_loss
+    from bert_ms.pipelines.exporting import export_model as export_model
     from bert_ms.pipelines.generator import Generator as Generator
     from bert_ms.pipelines.sentences import SentenceEncoder as SentenceEncoder
     from bert_ms.pipelines.text import pipeline as pipeline
@@ -54,6 +56,7 @@ __all__ = [
     "Tokenizer",
     "add_adapter",
     "convert",
+    "export_model",
     "from_config",
     "from_pretrained",
     "load_adapter",

@@ -172,8 +172,31 @@ def _convert(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model-config", metavar="FILE", help="of the network, where the source has none")
 
 
+def _export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", help="the folder of a run, a checkpoint of any format, or a catalogue name")
+    command.add_argument("destination", help="a folder that is not there yet, or is empty")
+    command.add_argument(
+        "--format",
+        default="onnx",
+        choices=("onnx", "mindir", "air"),
+        help="onnx (the default) runs anywhere, at any length; mindir is MindSpore's, in buckets; air is Ascend's",
+    )
+    command.add_argument("--task", metavar="TASK", help="what the network is for; default what it was trained for")
+    command.add_argument(
+        "--buckets", metavar="BxS,...", help="rows x tokens of each graph of mindir and air; default 1x128,8x384"
+    )
+    command.add_argument("--precision", choices=("float32", "float16"), help="of mindir and air; default float32")
+    command.add_argument("--model-config", metavar="FILE", help="of the network, where the source has none")
+    command.add_argument("--vocab", metavar="FILE", help="of the network, where the source has none")
+    command.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu", "ascend"), help="default auto")
+    command.add_argument("--overwrite", action="store_true", help="replace an exported network at the destination")
+    command.add_argument("--dry-run", action="store_true", help="check everything and say what would be written")
+
+
 def _inspect(command: argparse.ArgumentParser) -> None:
-    command.add_argument("source", help="a directory, a checkpoint file of any format, or a catalogue name")
+    command.add_argument(
+        "source", help="a directory, a checkpoint file of any format, an exported folder, or a catalogue name"
+    )
     command.add_argument("--model-config", metavar="FILE", help="of the network, where the source has none")
     command.add_argument("--json", action="store_true", help="print JSON, for programs")
 
@@ -292,6 +315,16 @@ Examples:
   bert-ms convert bert-base-uncased/ bert.ckpt --format modelzoo    for the MindSpore model zoo
   bert-ms convert minilm google/ --format tf1                       for google-research's TensorFlow code
 """,
+    "export": """
+Examples:
+  bert-ms export runs/squad_sample exported/squad                 an ONNX file, for ONNX Runtime and others
+  bert-ms export minilm exported/minilm --dry-run                 what would be written, and how much
+  bert-ms export runs/ner exported/ner --format mindir --buckets 1x64,8x64,8x256
+The folder holds the graph with its tokenizer and configuration, and export.json. It is compared with the network on
+real text before it is called done, and used like any other source:
+  bert-ms predict -c runs/squad_sample/resolved_config.yaml source=exported/squad predict_file=questions.json
+  bert_ms.pipeline("question-answering", "exported/squad")
+""",
     "inspect": """
 Examples:
   bert-ms inspect minilm
@@ -351,6 +384,8 @@ _COMMANDS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None], str,
     ("predict", "answer what a file without labels asks", _predict, "bert_ms.cli.runs:predict",
      _EXAMPLES["predict"] + OVERRIDES),
     ("convert", "write a checkpoint in another format", _convert, "bert_ms.cli.convert:convert", _EXAMPLES["convert"]),
+    ("export", "write a network as ONNX, MINDIR or AIR, verified", _export, "bert_ms.cli.export:export",
+     _EXAMPLES["export"]),
     ("inspect", "say what is in a checkpoint, and what it would lack for each task", _inspect,
      "bert_ms.cli.inspect:show", _EXAMPLES["inspect"]),
     ("vocabulary", "learn word pieces from text, for a network from scratch", _vocabulary,

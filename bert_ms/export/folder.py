@@ -18,6 +18,8 @@ from bert_ms.config.typed import Mismatch, shown, typed
 from bert_ms.errors import CheckpointError, unknown
 
 FILE_NAME = "export.json"
+CONFIG = "config.json"
+TRANSITIONS = "transitions.safetensors"  # of a CRF, which decoding needs beside the outputs
 FORMAT_VERSION = 1
 MAX_BYTES = 4 << 20
 
@@ -65,7 +67,7 @@ class ExportRecord:
         inputs: names of what the network takes, in order.
         outputs: names of what it returns, in order.
         row_outputs: those of them that are one a row [B, ...]; the others are one a token [B, S, ...].
-        files: every other file of the folder by its name.
+        files: every other file of the folder by its name, or by `folder/name` where it lies in one below.
         buckets: (B, S) that there is a graph for, where shapes are fixed; empty where any batch and length will do.
         source: `name` as the caller gave it, and `sha256` of its weights file.
         verification: how it compared with the Cell.
@@ -144,8 +146,12 @@ def read_record(path: str | os.PathLike[str], *, verify: bool = True) -> ExportR
 
 def stored_files(folder: Path) -> dict[str, StoredFile]:
     """Digest and size of every file in a folder but the record itself, by name."""
-    found = sorted(path for path in folder.iterdir() if path.name != FILE_NAME)
-    return {path.name: StoredFile(sha256=sha256(path), bytes=path.stat().st_size) for path in found}
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        name: StoredFile(sha256=sha256(path), bytes=path.stat().st_size)
+        for name, path in found.items()
+        if name != FILE_NAME
+    }
 
 
 @contextmanager
@@ -219,10 +225,11 @@ def _make_readable(folder: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     folder.chmod(0o777 & ~mask)
-    for path in folder.iterdir():
-        path.chmod(0o666 & ~mask)
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    for path in folder.rglob("*"):
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -253,6 +260,8 @@ def _parse(values: Mapping[str, Any], path: Path) -> ExportRecord:
     if read.get("verification") is not None:
         read["verification"] = Verification(**_fields(Verification, read["verification"], path, "verification."))
     record = ExportRecord(**read)
+    if CONFIG not in record.files:
+        raise _bad(path, f"files has no {CONFIG}")
     if set(record.row_outputs) - set(record.outputs):
         raise _bad(path, "row_outputs names what is no output")
     if record.task not in tasks.TASKS:
@@ -323,14 +332,19 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _check_file(folder: Path, name: str, stored: StoredFile) -> None:
-    if not name or name != Path(name).name or name in (".", "..", FILE_NAME) or "\\" in name or "\0" in name:
+    parts = name.split("/")
+    if len(parts) > 2 or not all(map(_is_plain, parts)) or name == FILE_NAME:
         raise CheckpointError(f"{folder}: '{name}' is not the name of a file in this folder; it is not followed.")
     file = folder / name
     if not file.is_file():
         raise CheckpointError(f"{folder}: {FILE_NAME} names {name}, which is not there: copy the whole folder.")
-    if file.resolve().parent != folder.resolve():
+    if file.resolve() != folder.resolve() / name:
         raise CheckpointError(f"{file} links out of its folder, to {file.resolve()}; it is not followed.")
     if file.stat().st_size != stored.bytes:
         raise CheckpointError(
             f"{file} has {file.stat().st_size:,} bytes, and {stored.bytes:,} by {FILE_NAME}: copy it again."
         )
+
+
+def _is_plain(part: str) -> bool:
+    return part not in ("", ".", "..") and not {"\\", "\0", ":"} & set(part)

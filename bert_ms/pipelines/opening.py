@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bert_ms import tasks
 from bert_ms.config import BertConfig
 from bert_ms.errors import CheckpointError, ConfigError, unknown
+from bert_ms.export.folder import is_exported
+from bert_ms.pipelines.exported import Exported, PickedPositions, open_exported
 from bert_ms.pipelines.text.kinds import PIPELINES, load, named
 from bert_ms.tokenization import Tokenizer
 
@@ -29,7 +32,7 @@ class OpenedPipeline:
         backend: runs rows as the pipeline wants them; of text-generation, the network's steps instead.
         tokenizer: of the network.
         config: of the network.
-        options: arguments that the pipeline's class takes for this network, beside the user's.
+        options: arguments that the pipeline's class takes for this network, where the user gives no other.
         format: what runs the network: cell, onnx or mindir.
         precision: of its numbers.
     """
@@ -45,7 +48,7 @@ class OpenedPipeline:
     def pipeline(self, **options: Any) -> TextPipeline:
         """The pipeline itself; see `TextPipeline` for what it takes."""
         made: TextPipeline = load(PIPELINES[self.name].make)(
-            self.backend, self.tokenizer, self.config, **self.options, **options
+            self.backend, self.tokenizer, self.config, **{**self.options, **options}
         )
         return made
 
@@ -83,14 +86,56 @@ def open_backend(
         TokenizerError: there is no vocabulary, or it is another model's.
         DeviceError: the device is not there.
     """
-    from bert_ms import checkpoint, compat, kernels
     from bert_ms.hub import catalogue
-    from bert_ms.hub.load import from_checkpoint
 
     name = named(name)
     if backend not in BACKENDS:
         raise ConfigError(unknown("backend", backend, BACKENDS))
     path = catalogue.resolve(source)
+    if is_exported(path):
+        exported = open_exported(path, backend=backend, config=config, dtype=dtype)
+        tokenizer = Tokenizer.from_pretrained(path, vocab=vocab, do_lower_case=do_lower_case)
+        return on_exported(name, exported, tokenizer, device=device, threads=threads)
+    if backend not in ("auto", CELL):
+        raise ConfigError(not_exported(source, backend))
+    return _on_checkpoint(
+        name,
+        path,
+        shown=source,
+        device=device,
+        dtype=dtype,
+        threads=threads,
+        config=config,
+        vocab=vocab,
+        do_lower_case=do_lower_case,
+        allow_new_head=allow_new_head,
+    )
+
+
+def not_exported(source: str | os.PathLike[str], backend: str) -> str:
+    """One sentence for a source that is no exported folder, where the backend asks for one."""
+    return (
+        f"backend is {backend}, and {source} is no exported folder: make one by "
+        f"`bert-ms export {source} DIR --format {backend}` and name it."
+    )
+
+
+def _on_checkpoint(
+    name: str,
+    path: Path,
+    *,
+    shown: str | os.PathLike[str],
+    device: str,
+    dtype: str | None,
+    threads: int | None,
+    config: Any,
+    vocab: str | os.PathLike[str] | None,
+    do_lower_case: bool | None,
+    allow_new_head: bool,
+) -> OpenedPipeline:
+    from bert_ms import checkpoint, compat, kernels
+    from bert_ms.hub.load import from_checkpoint
+
     opened = checkpoint.open_checkpoint(path, config=config)
     tokenizer = Tokenizer.from_pretrained(path, vocab=vocab, do_lower_case=do_lower_case)
     if compat.use_device(device, graph_mode=True, threads=threads) == "cpu" and threads is not None:
@@ -99,7 +144,7 @@ def open_backend(
     network = from_checkpoint(opened, task, dtype=dtype)
     if network.load_report.initialised and not allow_new_head:
         raise CheckpointError(
-            f"{source} was trained for '{opened.task}' and has no head for '{task}' "
+            f"{shown} was trained for '{opened.task}' and has no head for '{task}' "
             f"({', '.join(network.load_report.initialised)} would be random): train it first (bert-ms train), or "
             f"choose weights that were."
         )
@@ -136,3 +181,59 @@ def on_cell(name: str, network: Any, tokenizer: Tokenizer, *, precision: str = "
     return OpenedPipeline(
         name=name, backend=backend, tokenizer=tokenizer, config=config, options=options, precision=precision
     )
+
+
+def on_exported(
+    name: str, exported: Exported, tokenizer: Tokenizer, *, device: str = "auto", threads: int | None = None
+) -> OpenedPipeline:
+    """What the pipeline `name` runs on, from an exported network.
+
+    Args:
+        name: of PIPELINES.
+        exported: the network.
+        tokenizer: of it.
+        device: see `open_backend`.
+        threads: see `open_backend`.
+
+    Raises:
+        ConfigError: it was exported for another task, or the pipeline needs more than an exported network has.
+        CheckpointError: its files cannot be used.
+        DeviceError: the device is not there.
+    """
+    from bert_ms.pipelines.text.classification import ChoiceRows
+
+    _check_task(name, exported)
+    runs = exported.backend(device=device, threads=threads)
+    backend: Any = runs
+    options: dict[str, Any] = {}
+    if name == "fill-mask":
+        backend = PickedPositions(runs)
+    elif name == "multiple-choice":
+        backend = ChoiceRows(runs)
+    elif name == "token-classification" and exported.weights:
+        (options["transitions"],) = exported.weights.values()
+    if exported.record.format == "mindir":
+        options["max_length"] = runs.longest
+    return OpenedPipeline(
+        name=name,
+        backend=backend,
+        tokenizer=tokenizer,
+        config=exported.config,
+        options=options,
+        format=exported.record.format,
+        precision=exported.record.precision,
+    )
+
+
+def _check_task(name: str, exported: Exported) -> None:
+    there, wanted = exported.record.task, PIPELINES[name].task
+    if name == "text-generation":
+        raise ConfigError(
+            f"{exported.path} is an exported network, which cannot go on from what it read before: text-generation "
+            f"runs on the checkpoint itself."
+        )
+    if there != wanted and (name, there) != ("fill-mask", "pretraining"):
+        raise ConfigError(
+            f"{exported.path} was exported for '{there}', and '{name}' needs a network of '{wanted}': export that one "
+            f"(bert-ms export SOURCE DIR --task {wanted})."
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,22 @@ def read_settings(directory: Path) -> SentenceSettings:
         prompts=named,
         default_prompt=prompts.get("default_prompt_name"),
     )
+
+
+def take_along(source: Path, destination: Path) -> None:
+    """Copy the files that `read_settings` reads from one directory into another, where there are any.
+
+    Raises:
+        CheckpointError: see `read_settings`.
+    """
+    if not (source / _MODULES).is_file():
+        return
+    read_settings(source)  # what cannot be used is refused here, and every path is known to stay inside
+    poolings = [module.get("path", "") for module in _read(source / _MODULES) if "Pooling" in str(module.get("type"))]
+    for name in (_MODULES, _LENGTH, _PROMPTS, *(f"{path}/config.json" for path in poolings)):
+        if (source / name).is_file():
+            (destination / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source / name, destination / name)
 
 
 def _pooling(path: Path) -> str:

@@ -1,0 +1,296 @@
+"""From a checkpoint to an exported folder: graph, configuration, tokenizer, verified before it is called done."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bert_ms import __version__, checkpoint, compat, kernels, tasks
+from bert_ms.checkpoint.manifest import sha256
+from bert_ms.config import BertConfig
+from bert_ms.errors import CheckpointError, ConfigError, unknown
+from bert_ms.export import folder as folders
+from bert_ms.export.buckets import Bucket, settled_buckets
+from bert_ms.export.folder import ExportRecord, Verification
+from bert_ms.export.interface import outputs_of
+from bert_ms.export.mindir import check_device, file_name
+from bert_ms.hub import catalogue
+from bert_ms.pipelines.sentences import settings
+from bert_ms.records import INPUT_NAMES
+from bert_ms.tokenization import Tokenizer
+
+logger = logging.getLogger(__name__)
+
+# Numbers that a format can be written in, the usual first.
+PRECISIONS = {"onnx": ("float32",), "mindir": ("float32", "float16"), "air": ("float32", "float16")}
+_PACKAGES = ("onnx", "onnxruntime")
+_WEIGHT_BYTES = 4  # weights are kept in float32, and cast in the graph where it computes in less
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportPlan:
+    """What an export is going to write; all that can be wrong with it without MindSpore is known not to be.
+
+    Attributes:
+        source: as it was given.
+        destination: folder to write.
+        format: onnx, mindir or air.
+        task: of the network.
+        precision: of its numbers.
+        buckets: (rows, tokens) of each graph; empty where one takes any.
+        outputs: that the network will return.
+        parameters: numbers in it.
+        files: names of the graph files, with their bytes, roughly.
+        opened: the weights.
+        tokenizer: of the network.
+    """
+
+    source: str
+    destination: Path
+    format: str
+    task: str
+    precision: str
+    buckets: tuple[Bucket, ...]
+    outputs: tuple[str, ...]
+    parameters: int
+    files: Mapping[str, int]
+    opened: checkpoint.Checkpoint
+    tokenizer: Tokenizer
+
+
+def export_model(
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    *,
+    format: str = "onnx",
+    task: str | None = None,
+    buckets: Sequence[Bucket] | None = None,
+    precision: str | None = None,
+    config: Any = None,
+    vocab: str | os.PathLike[str] | None = None,
+    do_lower_case: bool | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> ExportRecord:
+    """Write a network as a folder that runs elsewhere, verified against its Cell.
+
+    The folder appears whole, or not at all: `export.json`, the graph or graphs, configuration and tokenizer.
+
+    Args:
+        source: the folder of a training run, a checkpoint of any origin, or a catalogue name.
+        destination: a folder that is not there yet, or is empty.
+        format: "onnx" takes any batch and length; "mindir" and "air" have a graph for each bucket, "air" needs an
+            Ascend.
+        task: a task name; None takes what the weights were trained for.
+        buckets: (rows, tokens) of each graph of "mindir" and "air"; None takes (1, 128) and (8, 384).
+        precision: float32 (None); "mindir" and "air" also in float16.
+        config: the configuration, for weights that come without one.
+        vocab: a vocabulary file, for weights that come without one.
+        do_lower_case: casing, for a vocabulary that does not say.
+        device: auto, cpu, gpu or ascend: where the Cell runs that the file is compared with.
+        overwrite: replace an exported folder at the destination.
+
+    Returns:
+        What `export.json` says, the largest difference from the Cell among it.
+
+    Raises:
+        ConfigError: an argument cannot be used.
+        CheckpointError: the weights cannot be read or have no head for the task, the destination is taken, or what
+            was exported does not give what the Cell gives; nothing is left behind then.
+        DependencyError: the packages of the extra [onnx] are not installed.
+        DeviceError: the device is not there.
+
+    Example:
+        record = bert_ms.export_model("runs/squad_sample", "exported/squad")
+        record.verification.max_abs_difference
+    """
+    plan = plan_export(
+        source,
+        destination,
+        format=format,
+        task=task,
+        buckets=buckets,
+        precision=precision,
+        config=config,
+        vocab=vocab,
+        do_lower_case=do_lower_case,
+        overwrite=overwrite,
+    )
+    compat.use_device("ascend" if format == "air" else device, graph_mode=True)
+    with folders.staged_folder(plan.destination, overwrite=overwrite) as scratch:
+        record = _write(plan, scratch)
+        record.write(scratch)
+    return record
+
+
+def plan_export(
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    *,
+    format: str = "onnx",
+    task: str | None = None,
+    buckets: Sequence[Bucket] | None = None,
+    precision: str | None = None,
+    config: Any = None,
+    vocab: str | os.PathLike[str] | None = None,
+    do_lower_case: bool | None = None,
+    overwrite: bool = False,
+) -> ExportPlan:
+    """What `export_model` would write with the same arguments; nothing is written.
+
+    Raises:
+        ConfigError: an argument cannot be used.
+        CheckpointError: the weights cannot be read or have no head for the task, or the destination is taken.
+        DependencyError: the packages of the extra [onnx] are not installed.
+        DeviceError: AIR was asked for, and there is no Ascend.
+    """
+    _check_arguments(format, task, buckets, precision)
+    folders.check_destination(destination, overwrite=overwrite)
+    if format == "air":
+        check_device(format)
+    if format == "onnx":
+        for package in _PACKAGES:
+            compat.require(package, extra="onnx", purpose="export to ONNX")
+    path = catalogue.resolve(source)
+    opened = checkpoint.open_checkpoint(path, config=config)
+    chosen = task or opened.task
+    tokenizer = Tokenizer.from_pretrained(path, vocab=vocab, do_lower_case=do_lower_case)
+    tokenizer.check_against(opened.config.vocab_size)
+    settled = () if format == "onnx" else settled_buckets(buckets, opened.config.max_sequence_length)
+    numbers = sum(prod(entry.shape) for entry in opened.entries.values())
+    names = [file_name(bucket, format) for bucket in settled] or ["model.onnx"]
+    has_pooler = "pooler.dense.weight" in opened.entries
+    return ExportPlan(
+        source=str(source),
+        destination=Path(destination).expanduser(),
+        format=format,
+        task=chosen,
+        precision=precision or PRECISIONS[format][0],
+        buckets=settled,
+        outputs=outputs_of(chosen, dataclasses.replace(opened.config, add_pooler=has_pooler))[0],
+        parameters=numbers,
+        files=dict.fromkeys(names, numbers * _WEIGHT_BYTES),
+        opened=opened,
+        tokenizer=tokenizer,
+    )
+
+
+def _check_arguments(format: str, task: str | None, buckets: Sequence[Bucket] | None, precision: str | None) -> None:
+    problems = []
+    if format not in folders.FORMATS:
+        raise ConfigError(unknown("format", format, folders.FORMATS))
+    if task is not None and task not in tasks.TASKS:
+        problems.append(unknown("task", task, tasks.TASKS))
+    if buckets is not None and format == "onnx":
+        problems.append("buckets are given, and an ONNX file takes any batch and length: leave them out.")
+    if precision is not None and precision not in PRECISIONS[format]:
+        problems.append(f"precision is {precision}: {format} is written in {' or '.join(PRECISIONS[format])}.")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _write(plan: ExportPlan, scratch: Path) -> ExportRecord:
+    """Everything but the record itself."""
+    write = _write_onnx if plan.format == "onnx" else _write_graphs
+    network, draft = write(plan, scratch)
+    _write_companions(plan, network, scratch)
+    record = dataclasses.replace(draft, files=folders.stored_files(scratch))
+    verification = _verified(plan, network, record, scratch)
+    logger.info("verified on %d rows of text", verification.inputs if verification else 0)
+    return dataclasses.replace(record, verification=verification)
+
+
+def _write_onnx(plan: ExportPlan, scratch: Path) -> tuple[Any, ExportRecord]:
+    from bert_ms.export.onnx_graph import build
+    from bert_ms.export.onnx_graph.files import save
+
+    network = _network(plan)
+    save(build(network, task=plan.task), scratch)
+    return network, _draft(plan, network.config)
+
+
+def _write_graphs(plan: ExportPlan, scratch: Path) -> tuple[Any, ExportRecord]:
+    from bert_ms.export.mindir import write_graphs
+
+    with kernels.disabled():
+        plain = _network(plan, dtype=plan.precision)
+        write_graphs(plain, scratch, format=plan.format, task=plan.task, buckets=plan.buckets)
+    del plain  # the Cell that it is compared with is the one that pipelines run, native operators and all
+    network = _network(plan)
+    return network, _draft(plan, network.config)
+
+
+def _network(plan: ExportPlan, *, dtype: str = "float32") -> Any:
+    from bert_ms.hub.load import from_checkpoint
+
+    network = from_checkpoint(plan.opened, plan.task, dtype=dtype)
+    if network.load_report.initialised:
+        raise CheckpointError(
+            f"{plan.source} was trained for '{plan.opened.task}' and has no head for '{plan.task}' "
+            f"({', '.join(network.load_report.initialised)} would be random): train it first (bert-ms train), or "
+            f"export it for '{plan.opened.task}'."
+        )
+    return network
+
+
+def _draft(plan: ExportPlan, config: BertConfig) -> ExportRecord:
+    outputs, row_outputs = outputs_of(plan.task, config)
+    versions = {"bert_ms": __version__, "mindspore": compat.mindspore().__version__}
+    if plan.format == "onnx":
+        for package in _PACKAGES:
+            versions[package] = compat.require(package, extra="onnx", purpose="export to ONNX").__version__
+    return ExportRecord(
+        format=plan.format,  # type: ignore[arg-type]
+        task=plan.task,
+        precision=plan.precision,  # type: ignore[arg-type]
+        inputs=INPUT_NAMES,
+        outputs=outputs,
+        row_outputs=row_outputs,
+        buckets=plan.buckets,
+        source={"name": plan.source, "sha256": sha256(plan.opened.source.weights)},
+        versions=versions,
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _write_companions(plan: ExportPlan, network: Any, scratch: Path) -> None:
+    """What makes answers of the graph's outputs: configuration, tokenizer, and what decoding or pooling needs."""
+    from safetensors.numpy import save_file
+
+    text = json.dumps(network.config.to_dict(), indent=2, sort_keys=True, ensure_ascii=False)
+    (scratch / folders.CONFIG).write_text(text + "\n", encoding="utf-8")
+    plan.tokenizer.save(scratch)
+    if plan.task == "encoder":
+        settings.take_along(plan.opened.source.directory, scratch)
+    if plan.task == "token-classification" and network.config.has_crf:
+        (name,) = tasks.get(plan.task).decoding_weights
+        save_file({name: np.ascontiguousarray(network.crf.transitions.asnumpy())}, scratch / folders.TRANSITIONS)
+
+
+def _verified(plan: ExportPlan, network: Any, record: ExportRecord, scratch: Path) -> Verification | None:
+    """How the files compare with the Cell; None for AIR, which nothing here can run."""
+    from bert_ms.export import verify
+
+    options: dict[str, Any] = {"precision": plan.precision}
+    if plan.format == "air":
+        return None
+    if plan.format == "onnx":
+        from bert_ms.export.onnx_graph.files import MODEL_FILE
+        from bert_ms.export.onnx_session import OnnxSession
+
+        run: Any = OnnxSession(scratch / MODEL_FILE, outputs=record.outputs, device="cpu").run
+    else:
+        from bert_ms.export.mindir import MindirGraphs
+
+        run, options["shapes"] = MindirGraphs(scratch, record).run_whole, record.buckets
+    return verify.verify(network, run, tokenizer=plan.tokenizer, config=network.config, task=plan.task, **options)
