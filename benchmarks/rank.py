@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -147,7 +148,7 @@ def evenly(path: Path, rows: int) -> bytes:
     """So many rows of a table, or sentences of a file in columns, at equal distances; a table's header stays."""
     content = path.read_bytes().replace(b"\r\n", b"\n")
     is_table = path.suffix == ".tsv"
-    parts = content.split(b"\n" if is_table else b"\n\n")
+    parts = re.split(rb"\n" if is_table else rb"\n[ \t]*\n", content)  # some files have blanks in the lines between
     head, parts = (parts[:1], parts[1:]) if is_table else ([], parts)
     parts = [part.strip(b"\n") for part in parts if part.strip() and not part.startswith(b"-DOCSTART-")]
     chosen = [parts[number * len(parts) // rows] for number in range(rows)] if len(parts) > rows else parts

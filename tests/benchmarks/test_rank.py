@@ -58,7 +58,7 @@ def test_rows_are_taken_at_equal_distances(tmp_path: Path) -> None:
     table, columns = tmp_path / "rows.tsv", tmp_path / "words.conll"
     table.write_text("text\tlabel\n" + "".join(f"row {n}\t1\n" for n in range(10)))
     assert rank.evenly(table, 3) == b"text\tlabel\nrow 0\t1\nrow 3\t1\nrow 6\t1\n"
-    columns.write_text("-DOCSTART- (1)\n\n" + "".join(f"w{n}\tO\nend\tO\n\n" for n in range(4)))
+    columns.write_text("-DOCSTART- (1)\n\n" + "".join(f"w{n}\tO\nend\tO\n\t\n" for n in range(4)))
     assert rank.evenly(columns, 2) == b"w0\tO\nend\tO\n\nw2\tO\nend\tO\n\n"
 
 
