@@ -1,0 +1,301 @@
+"""Waitress, made strict: slow clients get a 408, ambiguous requests a 400, and refusals the wire's own form."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.utilities import Error
+
+from ..settings import ServerSettings
+from .cycle import CLOSE, GONE
+from .exchange import request_id_of
+from .problems import MEANINGS, Refusal, dialect_of
+from .wire import too_large
+
+SPARE_THREADS = 32  # beyond the requests in flight, so that the next ones are refused and not left waiting
+IDENT = "bert-ms"
+LINGER_SECONDS = 2.0
+_CODES = {
+    400: "bad_request",
+    408: "request_timeout",
+    413: "body_too_large",
+    431: "head_too_large",
+    500: "internal_error",
+    501: "transfer_encoding_unknown",
+}
+
+
+class Timeout(Error):  # type: ignore[misc]
+    """A request that did not arrive in time."""
+
+    code, reason = 408, "Request Timeout"
+
+
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Reads a request's head and body.
+
+    Refuses what two servers in a row could read differently (request smuggling, RFC 9112 sections 5.1, 5.2, 6.1 to
+    6.3): a length beside a transfer encoding, an encoding in HTTP/1.0 or given twice, continued lines, several hosts.
+    A body that is too large is refused before the client is told to go on with it.
+    """
+
+    def __init__(self, adj: Adjustments):
+        super().__init__(adj)
+        self.begun = time.monotonic()
+
+    def received(self, data: bytes) -> int:
+        consumed: int = super().received(data)
+        if self.error is not None:
+            self.expect_continue = False
+        return consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        head = header_plus.split(b"\r\n\r\n", 1)[0]
+        if b"\r\n " in head or b"\r\n\t" in head:
+            raise ParsingError("a line of the head is continued")
+        names = [line.partition(b":")[0].strip().lower() for line in head.split(b"\r\n")[1:]]
+        encodings, lengths = names.count(b"transfer-encoding"), names.count(b"content-length")
+        if encodings > 1 or lengths > 1 or (encodings and lengths):
+            raise ParsingError("the length of the body is given twice")
+        super().parse_header(header_plus)
+        if encodings and self.version != "1.1":
+            raise ParsingError("a transfer encoding belongs to HTTP/1.1")
+        hosts = names.count(b"host")
+        if hosts > 1 or (self.version == "1.1" and not hosts):
+            raise ParsingError("expected one Host")
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection.
+
+    Attributes:
+        gone: set when the client has closed it.
+        must_linger: whether the client may still be sending when it is closed.
+        lingers_until: when it is cut at the latest, on the clock of `time.monotonic`; None while it is in use.
+    """
+
+    parser_class = Parser
+    must_linger = False
+    lingers_until: float | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self.gone = threading.Event()
+        super().__init__(*args, **kwargs)
+
+    def handle_close(self) -> None:
+        self.gone.set()
+        super().handle_close()
+
+    def readable(self) -> bool:
+        return bool(super().readable()) or (self.lingers_until is not None and not self.will_close)
+
+    def handle_read(self) -> None:
+        if self.lingers_until is None:
+            super().handle_read()
+            return
+        try:
+            self.recv(self.adj.recv_bytes)  # thrown away; it closes the channel where the client has
+        except OSError:
+            self.handle_close()
+
+    def handle_write(self) -> None:
+        """As waitress does; but a client that may still be sending has to get its refusal before the line is cut.
+
+        Closing a socket with unread bytes resets the connection, and the answer may be lost with it (RFC 9112,
+        section 9.6): only the sending half is closed, and what arrives is thrown away for a while.
+        """
+        if not (self.must_linger and self.close_when_flushed) or self.will_close:
+            super().handle_write()
+            return
+        self._flush_exception(self._flush_some)
+        if self.will_close or not self.connected:
+            self.handle_close()
+        elif not self.total_outbufs_len:
+            self.close_when_flushed = False
+            try:
+                self.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                self.handle_close()
+            else:
+                self.lingers_until = time.monotonic() + LINGER_SECONDS
+
+    def give_up_if_slow(self, now: float, header_timeout: float, body_timeout: float) -> None:
+        """Answer 408 where a request has been arriving for too long; called by the thread that reads."""
+        if self.lingers_until is not None:
+            self.will_close = now > self.lingers_until
+            return
+        with self.requests_lock:
+            partial = self.request
+            if partial is None or self.requests:
+                return
+            if now - partial.begun < (body_timeout if partial.headers_finished else header_timeout):
+                return
+            partial.error, partial.completed = Timeout("the request arrived too slowly"), True
+            self.request = None
+            self.requests.append(partial)
+        self.server.add_task(self)
+
+
+class _Answer(WSGITask):  # type: ignore[misc]
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ[GONE] = self.channel.gone
+        return environ
+
+    def build_response_header(self) -> bytes:
+        if self.environ and self.environ.get(CLOSE):
+            self.channel.must_linger = True
+            self.set_close_on_finish()
+        found: bytes = super().build_response_header()
+        return found
+
+
+class _Refused(ErrorTask):  # type: ignore[misc]
+    """What never reached the application, in the form in which the application would have said it."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        refusal = Refusal(error.code, _CODES.get(error.code, "bad_request"), f"{MEANINGS[error.code].lower()}.")
+        if error.code == 413:
+            refusal = too_large(self.channel.adj.max_request_body_size - 1)
+        elif error.code == 400:
+            refusal.detail = f"this is no request of HTTP: {error.body}."
+        dialect = dialect_of(getattr(self.request, "path", ""))
+        request_id = request_id_of(self.request.headers.get("X_REQUEST_ID"))
+        body = refusal.body(dialect, request_id)
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers += [
+            ("Content-Type", refusal.content_type(dialect)),
+            ("X-Request-Id", request_id),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Cache-Control", "no-store"),
+        ]
+        self.channel.must_linger = True
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        if error.code >= 500 or error.code in (408, 413, 431):
+            self.channel.server.on_refused(refusal.code)
+        self.write(b"" if getattr(self.request, "command", "") == "HEAD" else body)
+
+
+Channel.task_class, Channel.error_task_class = _Answer, _Refused
+
+
+class Server(TcpWSGIServer):  # type: ignore[misc]
+    """One port, served by a thread that reads and writes and by threads that answer.
+
+    It is taken when this is made; connections are accepted from `start` on.
+
+    Args:
+        host: address.
+        port: 0 takes a free one; `effective_port` has it.
+        settings: limits.
+        threads: that answer.
+
+    Attributes:
+        on_refused: called with the code of what was refused before the application saw it.
+
+    Raises:
+        OSError: the port is in use, or may not be taken.
+    """
+
+    channel_class = Channel
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        settings: ServerSettings,
+        threads: int,
+    ):
+        self.settings = settings
+        self.on_refused: Callable[[str], None] = lambda code: None
+        self._called: Any = None
+        self.map: dict[int, Any] = {}
+        self._is_ending = threading.Event()
+        self._thread: threading.Thread | None = None
+        adjustments = Adjustments(
+            host=host,
+            port=port,
+            threads=threads,
+            connection_limit=settings.max_connections,
+            channel_timeout=settings.idle_timeout,
+            cleanup_interval=min(1.0, settings.header_timeout / 4, settings.body_timeout / 4),
+            max_request_header_size=settings.max_header_bytes,
+            max_request_body_size=settings.max_body_bytes + 1,  # waitress refuses what is as large as this
+            inbuf_overflow=settings.max_body_bytes + 1,  # no body goes to disk
+            outbuf_overflow=64 << 20,
+            channel_request_lookahead=1,  # so that a client that goes away is noticed while it is answered
+            recv_bytes=65_536,
+            asyncore_use_poll=True,
+            ident=IDENT,
+            server_name=IDENT,
+            expose_tracebacks=False,
+            clear_untrusted_proxy_headers=True,
+            log_socket_errors=False,
+        )
+        super().__init__(
+            lambda environ, start_response: self._called(environ, start_response),
+            map=self.map,
+            _start=False,
+            dispatcher=ThreadedTaskDispatcher(),
+            adj=adjustments,
+            sockinfo=adjustments.listen[0],
+        )
+
+    def maintenance(self, now: float) -> None:
+        """Close silent connections, as waitress does; give up slow ones; called about each second."""
+        super().maintenance(now)
+        clock, settings = time.monotonic(), self.settings
+        for channel in list(self.active_channels.values()):
+            channel.give_up_if_slow(clock, settings.header_timeout, settings.body_timeout)
+
+    def start(self, application: Any) -> None:
+        """Begin to serve a WSGI application, in a thread."""
+        self._called = application
+        self.task_dispatcher.set_thread_count(self.adj.threads)
+        self.accept_connections()
+        name = f"port-{self.effective_port}"
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
+        self._thread.start()
+
+    def _loop(self) -> None:
+        while not self._is_ending.is_set():
+            wasyncore.loop(timeout=1.0, use_poll=hasattr(select, "poll"), map=self.map, count=1)
+        wasyncore.close_all(self.map, ignore_all=True)
+
+    def is_idle(self) -> bool:
+        """Whether no request is being answered, and every answer is on its way."""
+        channels = list(self.active_channels.values())
+        return not any(channel.requests or channel.total_outbufs_len for channel in channels)
+
+    def stop(self, timeout: float) -> bool:
+        """Stop to listen, see answers on their way, close what is open.
+
+        Args:
+            timeout: seconds to wait for the answers.
+
+        Returns:
+            Whether all of them were sent.
+        """
+        end = time.monotonic() + timeout
+        while not (is_idle := self.is_idle()) and time.monotonic() < end:
+            time.sleep(0.01)
+        self._is_ending.set()
+        self.pull_trigger()
+        if self._thread is not None:
+            self._thread.join(5.0)
+        self.task_dispatcher.shutdown(timeout=1)
+        return is_idle
