@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_ms.checkpoint import architecture, names, source
+from bert_ms.checkpoint import architecture, companions, names, source
 from bert_ms.checkpoint.weights import Entry, Weights
 from bert_ms.config import BertConfig
 from bert_ms.errors import CheckpointError, ConfigError
@@ -248,6 +248,7 @@ def _check(where: source.Source, config: BertConfig, shapes: architecture.Shapes
 def _vocabularies(directory: Path) -> Iterator[tuple[Path, int]]:
     """The vocabulary beside the weights, if there is one, with the number of its entries."""
     if (text_file := places.text_file(directory)) is not None:
+        companions.check_size(text_file)
         yield text_file, _lines(text_file)
     elif (gluon_file := places.gluon_file(directory)) is not None:
         yield gluon_file, len(places.read_gluon(gluon_file)[0])

@@ -91,7 +91,7 @@ def _weights_in(directory: Path) -> Path:
     if len(indices) == 1:
         return _inside(directory, indices[0].name)
     candidates = [p for p in files if p.suffix not in _TEXT_SUFFIXES and not tensorflow_files.is_part(p)]
-    at_home = [p for p in candidates if p.suffix in _WEIGHT_SUFFIXES or not _leads_out(directory, p)]
+    at_home = [p for p in candidates if p.suffix in _WEIGHT_SUFFIXES or not leads_out(directory, p)]
     readable = [p.name for p in at_home if p.stat().st_size and readers.sniff(_inside(directory, p.name))]
     index = tensorflow_files.in_directory(directory)
     readable += [index.name] if index else []
@@ -121,7 +121,7 @@ def _inside(directory: Path, name: str) -> Path:
     file = directory / name
     if not file.exists():
         raise CheckpointError(f"{directory}: '{name}' is named, but is not there.")
-    if _leads_out(directory, file):
+    if leads_out(directory, file):
         raise CheckpointError(
             f"{file} links out of its directory, to {file.resolve()}; it is not followed. Name that file, or copy it "
             f"here."
@@ -129,7 +129,8 @@ def _inside(directory: Path, name: str) -> Path:
     return file
 
 
-def _leads_out(directory: Path, file: Path) -> bool:
+def leads_out(directory: Path, file: Path) -> bool:
+    """Whether a file, or what it links to, is elsewhere than in a directory or in Hugging Face's cache around it."""
     real, home = file.resolve(), directory.resolve()
     is_cache_blob = home.parent.name == "snapshots" and real.parent == home.parent.parent / "blobs"
     return real.parent != home and not is_cache_blob

@@ -16,7 +16,19 @@ import pytest
 
 from bert_ms import checkpoint
 from bert_ms.errors import CheckpointError
-from tests.checkpoint.builders import ckpt_value, message, safetensors_bytes, tensor, varint, write_tiny
+from tests.checkpoint.builders import (
+    bundle_entry,
+    ckpt_value,
+    message,
+    pickled_mapping,
+    pickled_tensor,
+    safetensors_bytes,
+    tensor,
+    torch_zip,
+    varint,
+    write_bundle,
+    write_tiny,
+)
 from tests.support import golden, shared_data
 
 WORD = "bert.embeddings.word_embeddings.weight"
@@ -188,28 +200,40 @@ def test_random_damage_never_gives_anything_but_a_checkpoint_error(tmp_path: Pat
     assert refused == 200
 
 
-def test_a_sparse_file_of_ten_gigabytes_costs_nothing(tmp_path: Path) -> None:
-    for content in (b"", golden("modelzoo_bert_model/bert.ckpt").read_bytes(), safetensors_bytes({})):
-        path = tmp_path / "sparse"
-        with path.open("wb") as file:
-            file.write(content)
-            file.truncate(10 << 30)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        with pytest.raises(CheckpointError, match=r"sparse (begins with 512 zero bytes|is damaged)"):
-            checkpoint.open_checkpoint(path)
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # kilobytes
-        path.unlink()
+def _word_table_of(gigabytes: int) -> bytes:
+    """A header that tells the truth about a file of so many gigabytes."""
+    rows = gigabytes << 25
+    return safetensors_bytes({WORD: tensor([rows, 8], 0, rows * 32)})
 
 
-def test_a_word_table_larger_than_the_disk_holds_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "sparse.safetensors"
-    rows = 2**28
-    header = {WORD: tensor([rows, 8], 0, rows * 32)}
+SPARSE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "nothing": (lambda: b"", r"begins with 512 zero bytes .*: an unfinished download or a sparse file"),
+    "a ckpt": (lambda: golden("modelzoo_bert_model/bert.ckpt").read_bytes(), r"is a sparse file: of its 10737418240 b"),
+    "an empty header": (lambda: safetensors_bytes({}), r"is a sparse file: of its 10737418240 bytes only \d+ were"),
+    "a true header": (lambda: _word_table_of(10), r"is a sparse file: of its 107374\d+ bytes only \d+ were ever"),
+    "PyTorch": (lambda: torch_zip(pickled_mapping(a=pickled_tensor((2,), (1,), numbers=2)), bytes(8)), "sparse file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SPARSE)
+def test_a_sparse_file_of_ten_gigabytes_costs_nothing(tmp_path: Path, case: str) -> None:
+    make, error = SPARSE[case]
+    path = tmp_path / "sparse"
     with path.open("wb") as file:
-        file.write(safetensors_bytes(header))
-        file.truncate(file.tell() + rows * 32)
-    with pytest.raises(CheckpointError, match="cannot be told from its tensors"):
+        file.write(make())
+        file.truncate((10 << 30) + (file.tell() if case == "a true header" else 0))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match=error):
         checkpoint.open_checkpoint(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # kilobytes
+    path.unlink()
+
+
+def test_a_sparse_shard_of_tensorflow_is_refused(tmp_path: Path) -> None:
+    write_bundle(tmp_path, {"x": bundle_entry([2**28, 10], 10 << 30)}, b"")
+    os.truncate(tmp_path / "m.ckpt.data-00000-of-00001", 10 << 30)
+    with pytest.raises(CheckpointError, match=r"data-00000-of-00001 is a sparse file: of its 10737418240 bytes only 0"):
+        checkpoint.read(tmp_path)
 
 
 def test_links_out_of_the_directory_are_not_followed(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bert_ms.checkpoint.readers import foreign, mindspore, mxnet, safetensors, sstable, tensorflow, torch
+from bert_ms.checkpoint.readers import foreign, mindspore, mxnet, safetensors, sparse, sstable, tensorflow, torch
 from bert_ms.checkpoint.weights import Weights
 from bert_ms.errors import CheckpointError
 
@@ -58,7 +58,11 @@ def read_file(path: Path) -> Weights:
     found = sniff(path)
     if found is None:
         raise CheckpointError(foreign.explain(path, *_head(path), supported=NAMES))
-    return found.read(path)
+    sparse.refuse(path)
+    weights = found.read(path)
+    for shard in weights.files[1:]:
+        sparse.refuse(shard)
+    return weights
 
 
 def _ends_with(path: Path, ending: bytes) -> bool:
