@@ -277,6 +277,40 @@ def _encode(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu", "ascend"), help="default auto")
 
 
+def _serve(command: argparse.ArgumentParser) -> None:
+    command.usage = "%(prog)s [MODEL ...] [-c FILE] [options]"
+    command.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="a directory, a catalogue name, or NAME=either; default minilm, and runs/squad_sample if it is there",
+    )
+    command.add_argument("-c", "--config", metavar="FILE", help="settings in YAML; --dry-run prints all that there are")
+    for name, metavar, text in (
+        ("host", "ADDRESS", "of requests; default 127.0.0.1, others need an API key"),
+        ("port", "N", "default 8080; 0 takes a free one"),
+        ("admin-host", "ADDRESS", "of metrics and models; default 127.0.0.1, others need an admin key"),
+        ("admin-port", "N", "default 8081"),
+        ("api-keys-file", "FILE", "API keys, or their sha256:..., one a line"),
+        ("admin-keys-file", "FILE", "the same for the admin port"),
+        ("model-root", "DIR", "folder below which models may be loaded while the server runs"),
+        ("device", "NAME", "auto, cpu, gpu or ascend; default auto"),
+        ("engine", "NAME", "auto, cell (MindSpore) or onnx (an exported folder); default auto"),
+        ("threads", "N", "CPU threads of an operator"),
+        ("max-batch-tokens", "N", "tokens of a batch with padding; default 4096 on CPU, 16384 elsewhere"),
+        ("max-body-bytes", "N", "of a request; default 2097152"),
+        ("max-items", "N", "inputs of a request; default 32"),
+        ("max-inflight", "N", "requests at once, the next gets a 429; default 256"),
+        ("request-timeout", "SECONDS", "for an answer, then 504; default 30"),
+        ("drain-timeout", "SECONDS", "for the last answers after SIGTERM; default 30"),
+        ("log-level", "NAME", "debug, info, warning or error; default info"),
+        ("log-format", "NAME", "json or text; default json"),
+    ):
+        command.add_argument(f"--{name}", metavar=metavar, help=text)
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting")
+    command.add_argument("--dry-run", action="store_true", help="print the settings and where the models are; no start")
+
+
 def _doctor(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON, for programs")
 
@@ -366,6 +400,17 @@ Examples:
 An interrupted call goes on when it is given again. Search in what was written:
   encoder = bert_ms.SentenceEncoder("minilm"); encoder.search("a cat", numpy.load("vectors.npy", mmap_mode="r"))
 """,
+    "serve": """
+Examples:
+  bert-ms serve                                      sentence vectors at once: minilm
+  bert-ms serve minilm qa=runs/squad_sample          two models; http://127.0.0.1:8080 shows what they do
+  curl -s localhost:8080/api/v1/qa -H 'Content-Type: application/json' \\
+      -d '{"inputs": {"question": "Who wrote it?", "context": "It was written by Ada."}}'
+  BERTMS_API_KEYS=$KEY bert-ms serve qa=DIR --host 0.0.0.0
+  bert-ms serve -c serve.yaml --set idle_timeout=30 --dry-run
+Values come from defaults, then the file, then BERTMS_... of the environment (BERTMS_PORT=80), then options.
+docs/serving.md tells the whole of it.
+""",
     "doctor": """
 Examples:
   bert-ms doctor
@@ -393,6 +438,7 @@ _COMMANDS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None], str,
     ("hub", "models that have a name: list, bring, check, publish, rank", _hub, "bert_ms.cli.hub:hub",
      _EXAMPLES["hub"]),
     ("encode", "texts to vectors", _encode, "bert_ms.cli.encode:encode", _EXAMPLES["encode"]),
+    ("serve", "answer requests by HTTP", _serve, "bert_ms.cli.serve:serve", _EXAMPLES["serve"]),
     ("doctor", "say what this machine has, and what is missing", _doctor, "bert_ms.cli.doctor:doctor",
      _EXAMPLES["doctor"]),
 )  # fmt: skip
