@@ -35,9 +35,7 @@ class Costs:
 
     def rows_for(self, length: int, waiting: int) -> int:
         """Rows of the shape that serves this many waiting rows at the least time a row; the larger of equals."""
-        return min(
-            self._rows[length], key=lambda rows: (self._seconds[(rows, length)] / min(rows, waiting), -rows)
-        )
+        return min(self._rows[length], key=lambda rows: (self._seconds[(rows, length)] / min(rows, waiting), -rows))
 
     def per_row(self, length: int) -> float:
         """Seconds that a row of a length takes in the best company."""

@@ -79,6 +79,11 @@ class Keeper:
         return self._state
 
     @property
+    def max_items(self) -> int:
+        """Most rows that a request may have."""
+        return self._spec.max_queue_items
+
+    @property
     def pid(self) -> int | None:
         """The engine's process id; None while there is none."""
         engine = self._engine

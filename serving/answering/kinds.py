@@ -1,0 +1,292 @@
+"""How each kind of request is answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bert_ms.errors import ConfigError, DataError, TokenizerError
+from bert_ms.pipelines.sentences.search import normalised
+from bert_ms.pipelines.sentences.settings import SentenceSettings
+from bert_ms.pipelines.text.base import Truncation
+from bert_ms.pipelines.text.classification import label_names
+from bert_ms.records import Encoding
+from bert_ms.tokenization import Tokenizer
+
+from ..engine.process import Hello
+from ..faults import BadItem
+from ..scheduling.keeper import Keeper
+from ..service import Call, Reply
+from .backend import QueueBackend
+from .inputs import NoQueue, blame, check
+from .pipelines import Queued, QueuedGaps, QueuedLabels, QueuedQuestions, QueuedTags, QueuedVectors
+
+# Pipeline that an engine runs -> kinds of requests that it can answer.
+KINDS_OF: dict[str, tuple[str, ...]] = {
+    "question-answering": ("qa", "tokenize"),
+    "sequence-classification": ("classify", "tokenize"),
+    "token-classification": ("ner", "tokenize"),
+    "fill-mask": ("fill-mask", "tokenize"),
+    "feature-extraction": ("embed", "similarity", "tokenize"),
+}
+POOLED = {"pooled": "pooled_output"}  # what people call it -> the engine's output
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """Answers requests to one network.
+
+    Attributes:
+        keeper: of its engine.
+        hello: what the engine says of it.
+        tokenizer: of the network.
+        sentences: how its source wants sentences encoded.
+    """
+
+    keeper: Keeper
+    hello: Hello
+    tokenizer: Tokenizer
+    sentences: SentenceSettings = field(default_factory=SentenceSettings)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of requests that it answers."""
+        return KINDS_OF[self.hello.pipeline]
+
+    def answer(self, kind: str, inputs: Sequence[Any], options: Mapping[str, Any], call: Call) -> Reply:
+        """See `service.ServedModel`."""
+        began = time.perf_counter()
+        check(kind, inputs)
+        backend = QueueBackend(self.keeper, self.hello, call)
+        try:
+            reply = _ANSWERS[kind](self, backend, inputs, options)
+        except (ConfigError, DataError, TokenizerError) as error:
+            raise blame(
+                kind,
+                inputs,
+                error,
+                attempt=lambda some: _ANSWERS[kind](self, NoQueue(), some, options),
+                tokenizer=self.tokenizer,
+                longest=self.keeper.longest,
+            ) from error
+        finally:
+            ended = time.perf_counter()
+            asked = backend.asked or ended
+            call.timings["tok"] = asked - began
+            call.timings["post"] = ended - (backend.answered or ended)
+        return reply
+
+    def infer_ids(
+        self, input_ids: np.ndarray, attention_mask: np.ndarray, token_type_ids: np.ndarray, call: Call
+    ) -> dict[str, np.ndarray]:
+        """See `service.ServedModel`; a network of masked words gives those of each row's [MASK] tokens, [B, P, V].
+
+        Raises:
+            BadItem: arrays that do not fit together, ids that the network has not, or a row without [MASK].
+        """
+        arrays = [np.asarray(array) for array in (input_ids, attention_mask, token_type_ids)]
+        if any(array.ndim != 2 or array.shape != arrays[0].shape or not array.size for array in arrays):
+            shapes = ", ".join(str(array.shape) for array in arrays)
+            raise BadItem(f"arrays of shapes {shapes}: expected three of one shape (rows, tokens).", code="bad_ids")
+        if self.hello.takes_positions:
+            arrays.append(self._gaps(arrays[0]))
+        backend = QueueBackend(self.keeper, self.hello, call)
+        return dict(zip(backend.outputs, backend.run(arrays), strict=True))
+
+    def _gaps(self, ids_BS: np.ndarray) -> np.ndarray:
+        is_gap = ids_BS == self.tokenizer.mask_token_id
+        counts = is_gap.sum(1)
+        if not counts.all():
+            raise BadItem("the row has no [MASK].", code="no_mask", index=int(np.argmin(counts)))
+        positions = np.zeros((len(ids_BS), int(counts.max())), np.int32)
+        for row, gaps in enumerate(is_gap):
+            positions[row, : counts[row]] = np.flatnonzero(gaps)
+        return positions
+
+
+def _pipeline(made: type[Queued], answerer: Answerer, backend: Any, **options: Any) -> Any:
+    return made(backend, answerer.tokenizer, answerer.hello.config, max_length=answerer.keeper.longest, **options)
+
+
+def _questions(answerer: Answerer, backend: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Reply:
+    top_k, stride = options.get("top_k", 3), options.get("doc_stride")
+    longest = answerer.keeper.longest
+    if stride is not None and not 0 <= stride < longest:
+        raise ConfigError(f"doc_stride is {stride}: expected 0 to {longest - 1}.")
+    if top_k < 1:
+        raise ConfigError(f"top_k is {top_k}: expected at least 1.")
+    for index, item in enumerate(inputs):  # a longer one leaves windows that hardly move on: far too many of them
+        asked = item["question"]
+        if len(asked) > longest // 2 and len(answerer.tokenizer.encode(asked)) > longest // 2:
+            text = f"the question has more than {longest // 2} tokens, half of a row: no room for its passage."
+            raise BadItem(text, code="too_long", index=index)
+    pipeline = _pipeline(QueuedQuestions, answerer, backend, stride=128 if stride is None else stride)
+    with_null = options.get("handle_impossible", True)
+    predictions = pipeline.answer(
+        inputs,
+        top_k=top_k,
+        max_answer_len=options.get("max_answer_len", 30),
+        handle_impossible=with_null,
+        null_threshold=options.get("null_threshold", 0.0),
+    )
+    results = []
+    for prediction in predictions:
+        found = [
+            {"text": c.text, "start": c.start, "end": c.end, "score": float(c.probability)}
+            for c in prediction.candidates
+        ]
+        found.sort(key=lambda one: one["text"] != prediction.text)  # the chosen one first, the others as they are
+        null = prediction.null_score_diff
+        results.append({"answers": found[:top_k], "null_score_diff": None if null is None else float(null)})
+    return Reply(results, pipeline.usage(len(inputs)))
+
+
+def _labels(answerer: Answerer, backend: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Reply:
+    pipeline = _pipeline(
+        QueuedLabels,
+        answerer,
+        backend,
+        activation=options.get("activation"),
+        long_inputs="truncate" if options.get("truncate") else "error",
+    )
+    top_k = options.get("top_k")
+    if top_k is not None and top_k < 1:
+        raise ConfigError(f"top_k is {top_k}: expected at least 1.")
+    scores = pipeline.scores([item if isinstance(item, str) else tuple(item) for item in inputs])
+    names = label_names(answerer.hello.config.labels, scores.shape[1])
+    results = [
+        [{"label": names[i], "score": float(row[i])} for i in np.argsort(-row, kind="stable")[:top_k]] for row in scores
+    ]
+    return Reply(results, pipeline.usage(len(inputs)))
+
+
+def _entities(answerer: Answerer, backend: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Reply:
+    transitions = answerer.hello.transitions
+    aggregation = options.get("aggregation", "simple")
+    if transitions is not None and aggregation == "simple":
+        aggregation = "first"  # a CRF tags whole words: neighbouring pieces are of one tag already
+    pipeline = _pipeline(QueuedTags, answerer, backend, transitions=transitions)
+    results = []
+    for text, entities in zip(inputs, pipeline.answer(inputs, aggregation=aggregation), strict=True):
+        results.append(
+            [
+                {
+                    "entity": one.get("entity_group", one.get("entity")),
+                    "text": text[one["start"] : one["end"]],
+                    "start": one["start"],
+                    "end": one["end"],
+                    "score": float(one["score"]),
+                }
+                for one in entities
+            ]
+        )
+    return Reply(results, pipeline.usage(len(inputs)))
+
+
+def _gaps(answerer: Answerer, backend: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Reply:
+    most, mask = answerer.keeper.max_items, answerer.tokenizer.options.mask_token
+    for index, text in enumerate(inputs):
+        if text.count(mask) > most:
+            raise BadItem(f"more than {most} {mask}: each is a row of its own.", code="too_long", index=index)
+    pipeline = _pipeline(QueuedGaps, answerer, backend)
+    found = pipeline.answer(inputs, top_k=options.get("top_k", 5), targets=options.get("targets"))
+    return Reply([one if isinstance(one[0], list) else [one] for one in found], pipeline.usage(len(inputs)))
+
+
+def _embeddings(answerer: Answerer, backend: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Reply:
+    width, wanted = answerer.hello.config.hidden_size, options.get("dimensions")
+    if wanted is not None and not 1 <= wanted <= width:
+        raise ConfigError(f"dimensions is {wanted}: expected 1 to {width}.")
+    vectors, usage = _vectors(answerer, backend, inputs, np.arange(len(inputs)), options)
+    vectors = vectors[:, :wanted]
+    if options.get("normalize", True):
+        vectors = normalised(vectors)
+    return Reply(list(vectors), usage)
+
+
+def _similarities(answerer: Answerer, backend: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Reply:
+    texts = [text for item in inputs for text in (item["source"], *item["sentences"])]
+    counts = [1 + len(item["sentences"]) for item in inputs]
+    vectors, usage = _vectors(answerer, backend, texts, np.repeat(np.arange(len(inputs)), counts), options)
+    vectors = normalised(vectors)
+    results, of_inputs, begin = [], [], 0
+    for count in counts:
+        source, *others = vectors[begin : begin + count]
+        results.append([float(other @ source) for other in others])
+        part = usage[begin : begin + count]
+        tokens, windows = sum(one["tokens"] for one in part), sum(one["windows"] for one in part)
+        is_cut = any(one["truncated"] for one in part)
+        of_inputs.append({"tokens": tokens, "windows": windows, "truncated": is_cut})
+        begin += count
+    return Reply(results, of_inputs)
+
+
+def _vectors(
+    answerer: Answerer, backend: Any, items: Sequence[Any], owners: np.ndarray, options: Mapping[str, Any]
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """Vectors float32 [items, H] of texts or lists of ids, with the usage of each."""
+    tokenizer, sentences, longest = answerer.tokenizer, answerer.sentences, answerer.keeper.longest
+    pooling = options.get("pooling") or sentences.pooling
+    name = POOLED.get(pooling, pooling)
+    if name not in answerer.hello.outputs:
+        able = [said for said in ("cls", "mean", "max", "pooled") if POOLED.get(said, said) in answerer.hello.outputs]
+        raise ConfigError(f"pooling is {pooling!r}: expected one of {', '.join(able)}.")
+    may_cut = bool(options.get("truncate"))
+    cut: Truncation = "longest_first" if may_cut else "error"
+    prompt = sentences.prompts.get(sentences.default_prompt or "", "")
+    rows: list[Encoding] = []
+    usage: list[dict[str, Any]] = []
+    texts = [prompt + item for item in items if isinstance(item, str)]
+    encoded: Any = iter(tokenizer.encode_batch(texts, max_length=longest, truncation=cut) if texts else [])
+    for item in items:
+        if isinstance(item, str):
+            row = next(encoded)
+            is_cut = may_cut and len(row) == longest and bool((prompt + item)[row.offsets[-2][1] :].strip())
+        else:
+            ids = list(item)
+            is_cut = may_cut and len(ids) > longest
+            ids = ids[:longest] if is_cut else ids
+            row = Encoding(ids, [1] * len(ids), [0] * len(ids), [(0, 0)] * len(ids), [0] * len(ids))
+        rows.append(row)
+        usage.append({"tokens": len(row), "windows": 1, "truncated": is_cut})
+    _check_ids(rows, owners, answerer)
+    pipeline = _pipeline(QueuedVectors, answerer, backend)
+    return pipeline.pooled(rows, owners)[name], usage
+
+
+def _check_ids(rows: Sequence[Encoding], owners: np.ndarray, answerer: Answerer) -> None:
+    """Ids that int32 cannot hold must not become others on their way to the check of every row."""
+    below = answerer.hello.config.vocab_size
+    for row, item in zip(rows, owners.tolist(), strict=True):
+        bad = next((token for token in row.input_ids if not 0 <= token < below), None)
+        if bad is not None:
+            raise BadItem(f"input_ids holds {bad}: expected 0 to {below - 1}.", code="bad_ids", index=item)
+        if len(row) > answerer.keeper.longest:
+            text = f"{len(row)} tokens: expected at most {answerer.keeper.longest}."
+            raise BadItem(text, code="too_long", index=item)
+
+
+def _tokens(answerer: Answerer, backend: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Reply:
+    results, usage = [], []
+    for row in answerer.tokenizer.encode_batch(list(inputs)):
+        assert isinstance(row, Encoding), "windows were not asked for"
+        tokens = answerer.tokenizer.tokens(row.input_ids)
+        offsets = [list(place) for place in row.offsets]
+        results.append({"input_ids": list(row.input_ids), "tokens": tokens, "offsets": offsets})
+        usage.append({"tokens": len(row), "windows": 1, "truncated": False})
+    return Reply(results, usage)
+
+
+_ANSWERS: dict[str, Callable[[Answerer, Any, Sequence[Any], Mapping[str, Any]], Reply]] = {
+    "qa": _questions,
+    "classify": _labels,
+    "ner": _entities,
+    "fill-mask": _gaps,
+    "embed": _embeddings,
+    "similarity": _similarities,
+    "tokenize": _tokens,
+}
