@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from bert_ms import checkpoint
 from bert_ms.cli import main
+from bert_ms.cli.parser import parse
 from bert_ms.config import RunConfig
 from bert_ms.errors import CheckpointError
 
@@ -252,6 +254,11 @@ def test_convert_prints_where_it_wrote(capsys: pytest.CaptureFixture[str], monke
     assert main(["convert", "here", "there", "--format", "safetensors"]) == 0
     assert seen == {"source": "here", "destination": "there", "format": "safetensors", "config": None}
     assert capsys.readouterr().out == "there/model.safetensors\n"
+
+
+def test_convert_offers_every_format_that_is_written() -> None:
+    for name in checkpoint.FORMATS:
+        assert parse(["convert", "here", "there", "--format", name]).format == name
 
 
 def test_several_seeds_on_several_devices_are_launched_one_by_one(
