@@ -8,6 +8,7 @@ import { example, follow, rows, typeName } from "./schema.js";
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const byId = (id) => document.getElementById(id);
 let operations = [];
+let groups = new Map(); // tag -> what it is called
 
 async function start() {
   try {
@@ -16,6 +17,7 @@ async function start() {
     document.title = byId("title").textContent;
     byId("about").textContent = [body.info?.version && `version ${body.info.version}`].filter(Boolean).join(" ");
     operations = read(body);
+    groups = new Map((body.tags || []).map((tag) => [tag.name, tag.description || tag.name]));
     fill(byId("operations"), body.info?.description ? prose(body.info.description) : null, operations.map((one) => one.node));
     contents();
     search();
@@ -91,14 +93,18 @@ function curl(method, path, media, secured, root) {
 
 function responses(all, root) {
   const list = Object.entries(all).sort(([a], [b]) => a.localeCompare(b));
-  return [el("h3", {}, "Answers"), el("ul.responses", {}, list.map(([status, given]) => {
+  const line = ([status, given]) => {
     const response = follow(given, root);
     const [type, media] = Object.entries(response.content || {})[0] || [];
     const inner = media?.schema && status.startsWith("2") ? rows(media.schema, root) : [];
     const head = [el(`span.state.${status.startsWith("2") ? "good" : "bad"}`, {}, status), " ", response.description || "",
       type ? el("span.quiet.small", {}, ` ${type}`) : null];
     return el("li", {}, inner.length ? el("details", {}, el("summary", {}, head), fields("Fields", inner)) : head);
-  }))];
+  };
+  const [usual, refusals] = [list.filter(([status]) => Number(status) < 400), list.filter(([status]) => !(Number(status) < 400))];
+  return [el("h3", {}, "Answers"), el("ul.responses", {}, usual.map(line)), refusals.length ? el("details.responses", {},
+    el("summary", {}, "Refusals ", el("span.quiet", {}, refusals.map(([status]) => status).join(", "))),
+    el("ul", {}, refusals.map(line))) : null];
 }
 
 /** Paragraphs of a description; `code` in it is set as code, everything else is text. */
@@ -108,8 +114,8 @@ function prose(text) {
 }
 
 function contents() {
-  const groups = [...new Set(operations.map((one) => one.group))];
-  fill(byId("contents"), groups.map((group) => el("div.contents-group", {}, el("h3", {}, group),
+  const used = [...new Set(operations.map((one) => one.group))];
+  fill(byId("contents"), used.map((group) => el("div.contents-group", {}, el("h3", {}, groups.get(group) || group),
     el("ul", {}, operations.filter((one) => one.group === group).map((one) => {
       one.entry = el("li", {}, el("a", { href: `#${one.id}` }, el(`span.method.small-method.${one.method}`, {}, one.method.toUpperCase()), " ", one.path));
       return one.entry;

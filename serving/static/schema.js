@@ -61,7 +61,7 @@ export function rows(given, root, prefix = "", depth = 0) {
     });
     for (const [inner, mark] of inside(field, root)) found.push(...rows(inner, root, `${prefix}${name}${mark}.`, depth + 1));
   }
-  return found;
+  return depth ? found : [...found.filter((one) => one.required), ...found.filter((one) => !one.required)];
 }
 
 /** The objects that a field holds, by itself or in lists. */
