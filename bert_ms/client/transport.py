@@ -127,6 +127,10 @@ class Transport:
         for connection in idle:
             connection.close()
 
+    def __del__(self) -> None:
+        for connection in getattr(self, "_idle", ()):  # nobody else holds them then: no lock
+            connection.close()
+
     def _exchange(self, method: str, path: str, payload: bytes | None) -> tuple[int, http.client.HTTPMessage, bytes]:
         with self._lock:
             connection = self._idle.pop() if self._idle else None
