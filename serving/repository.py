@@ -384,6 +384,18 @@ class ModelRepository:
         return LoadedModel(spec, tell=tell, start=self._start)
 
 
+def open_repository(
+    specs: Sequence[ModelSpec],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    make_spec: Callable[[str, str], ModelSpec] = lambda name, source: ModelSpec(name=name, source=source),
+) -> ModelRepository:
+    """A repository that has begun to load its models; see `ModelRepository`."""
+    repository = ModelRepository(specs, root=root, make_spec=make_spec)
+    repository.start()
+    return repository
+
+
 def _end(served: Served, model: LoadedModel | None) -> None:
     """Close a model once no request is with it."""
     if model is not None:

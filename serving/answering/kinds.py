@@ -161,7 +161,12 @@ def _labels(answerer: Answerer, backend: Any, inputs: Sequence[Any], options: Ma
     results = [
         [{"label": names[i], "score": float(row[i])} for i in np.argsort(-row, kind="stable")[:top_k]] for row in scores
     ]
-    return Reply(results, pipeline.usage(len(inputs)))
+    usage = pipeline.usage(len(inputs))
+    for item, used in zip(inputs, usage, strict=True):
+        if options.get("truncate") and used["tokens"] == answerer.keeper.longest:
+            pair = (item,) if isinstance(item, str) else tuple(item)
+            used["truncated"] = len(answerer.tokenizer.encode(*pair)) > used["tokens"]
+    return Reply(results, usage)
 
 
 def _entities(answerer: Answerer, backend: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Reply:
