@@ -16,6 +16,8 @@ CONFIG_NAMES = ("config.json", "bert_config.json")
 PREFERRED = ("model.safetensors", "pytorch_model.bin")  # training puts more PyTorch files beside the latter
 INDEX_SUFFIXES = (".safetensors.index.json", ".bin.index.json")  # the first goes before the second
 MAX_INDEX_BYTES = 64 << 20
+EXPORTED = "export.json"  # the record of an exported folder, see bert_ms.export.folder
+_GRAPH_SUFFIXES = (".onnx", ".mindir", ".air")
 _TEXT_SUFFIXES = (".json", ".txt", ".md", ".yaml", ".yml", ".npz", ".npy", ".py", ".jsonl", ".log", ".png", ".html")
 _WEIGHT_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".h5", ".params")
 
@@ -49,6 +51,7 @@ def locate(path: str | os.PathLike[str]) -> Source:
     given = tensorflow_files.index_of(given) or given
     if not given.exists():
         raise CheckpointError(f"{given} does not exist: name a weights file, or a directory with one.")
+    _refuse_exported(given)
     if given.is_dir():
         found = _manifest(given / manifest.FILE_NAME)
         weights = _inside(given, found.weights) if found else _weights_in(given)
@@ -56,6 +59,15 @@ def locate(path: str | os.PathLike[str]) -> Source:
     if not given.is_file():
         raise CheckpointError(f"{given} is neither a file nor a directory.")
     return Source(given, given, given.parent, _config_in(given.parent), _manifest(manifest.beside(given)))
+
+
+def _refuse_exported(given: Path) -> None:
+    """Say what is different about a network that was exported, rather than that it has no weights."""
+    if (given / EXPORTED).is_file() or (given.is_file() and given.suffix in _GRAPH_SUFFIXES):
+        raise CheckpointError(
+            f"{given} is an exported network: it answers (bert-ms predict, evaluate, bert_ms.pipeline, each given its "
+            f"folder), but holds no weights to train or convert. Name the checkpoint that it was made of."
+        )
 
 
 def read_weights(source: Source) -> Weights:

@@ -139,6 +139,15 @@ def _add_dry_run(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_backend(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--backend",
+        choices=("auto", "cell", "onnx", "mindir"),
+        default="auto",
+        help="what runs the network; auto, the default, takes whichever the source, exported or not, is for",
+    )
+
+
 def _prepare(command: argparse.ArgumentParser) -> None:
     _add_config(command)
 
@@ -152,6 +161,7 @@ def _train(command: argparse.ArgumentParser) -> None:
 
 def _evaluate(command: argparse.ArgumentParser) -> None:
     _add_config(command, required=False)
+    _add_backend(command)
     _add_devices(command)
     _add_dry_run(command)
     command.add_argument("--predictions", metavar="FILE", help="score this file of answers; no network is run")
@@ -160,6 +170,7 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
 
 def _predict(command: argparse.ArgumentParser) -> None:
     _add_config(command)
+    _add_backend(command)
     _add_devices(command)
     _add_dry_run(command)
 
@@ -335,6 +346,7 @@ Examples:
   bert-ms evaluate -c runs/squad_sample/resolved_config.yaml source=runs/squad_sample
   bert-ms evaluate -c squad_sample                   the weights as they came
   bert-ms evaluate -c squad_v2_base source=DIR eval_file=dev-v2.0.json null_threshold=-1.5
+  bert-ms evaluate -c squad_base --backend onnx source=exported/squad eval_file=dev-v1.1.json
   bert-ms evaluate --predictions predictions.json eval_file=dev-v1.1.json      no network, no MindSpore
 """,
     "predict": """

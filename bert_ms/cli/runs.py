@@ -49,7 +49,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         return _score(config, arguments.predictions, arguments.null_odds)
     if arguments.config is None:
         raise ConfigError("no configuration is given: say -c CONFIG, or --predictions FILE to score answers alone.")
-    return _run(arguments, config, "evaluate")
+    return _run(arguments, config, "evaluate", backend=arguments.backend)
 
 
 def predict(arguments: argparse.Namespace) -> int:
@@ -57,25 +57,33 @@ def predict(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     example = "questions.json" if config.task == "question-answering" else "test.tsv"
     _require(config.data.predict_file, "data.predict_file", f"predict_file={example}")
-    return _run(arguments, config, "predict")
+    return _run(arguments, config, "predict", backend=arguments.backend)
 
 
 def _run(arguments: argparse.Namespace, config: RunConfig, what: Purpose, **options: Any) -> int:
     """Do it here; or, with several devices, in as many workers, whose exit code is passed on."""
     from bert_ms.pipelines import runs
 
+    backend = {name: options[name] for name in options if name == "backend"}
     if not arguments.dry_run and launching.is_needed(arguments.devices, device=config.device):
-        return _launch(arguments, config, what)
+        return _launch(arguments, config, what, **backend)
     if arguments.dry_run:
-        return _show_dry_run(runs.dry_run(config, purpose=what))
+        return _show_dry_run(runs.dry_run(config, purpose=what, **backend))
     return _show(getattr(runs, what)(config, **options))
 
 
-def _launch(arguments: argparse.Namespace, config: RunConfig, what: Purpose, overrides: Sequence[str] = ()) -> int:
+def _launch(
+    arguments: argparse.Namespace,
+    config: RunConfig,
+    what: Purpose,
+    overrides: Sequence[str] = (),
+    *,
+    backend: str = "auto",
+) -> int:
     """The same command, with overrides behind it, in as many workers as there are to be devices."""
     from bert_ms.pipelines import runs
 
-    runs.check(config, what)
+    runs.check(config, what, backend=backend)
     command = [sys.executable, "-m", "bert_ms.cli", *arguments.argv, *overrides]
     logs = Path(config.output_dir).expanduser() / "logs"
     return launching.launch(command, workers=arguments.devices, log_dir=logs, device=config.device)
@@ -146,7 +154,8 @@ def _show_dry_run(found: DryRun) -> int:
     rows, tokens = found.batch
     loss = "" if found.loss is None else f", loss {found.loss:.3f}"
     learning = "" if found.learning is None else f", {found.learning:,} of them learn"
-    print(f"runs on {found.device}: {found.parameters:,} parameters{learning}, {rows} x {tokens} tokens{loss}")
+    size = f"exported as {found.backend}" if found.parameters is None else f"{found.parameters:,} parameters"
+    print(f"runs on {found.device}: {size}{learning}, {rows} x {tokens} tokens{loss}")
     if found.step_seconds is not None:
         print(f"  train step        {found.step_seconds:.3g} s, the first {found.compile_seconds:.3g} s with compiling")
     if found.evaluation_seconds is not None:

@@ -14,10 +14,11 @@ from typing import Any, Literal, get_args
 
 from bert_ms import tasks
 from bert_ms.checkpoint.manifest import sha256
+from bert_ms.checkpoint.source import EXPORTED
 from bert_ms.config.typed import Mismatch, shown, typed
 from bert_ms.errors import CheckpointError, unknown
 
-FILE_NAME = "export.json"
+FILE_NAME = EXPORTED
 CONFIG = "config.json"
 TRANSITIONS = "transitions.safetensors"  # of a CRF, which decoding needs beside the outputs
 FORMAT_VERSION = 1

@@ -17,18 +17,17 @@ from bert_ms.data.loader import EvaluationBatches
 from bert_ms.pipelines.loading import (
     data_file,
     load_learner,
-    load_network,
     load_objective,
     load_work,
     needed_file,
     open_model,
 )
+from bert_ms.pipelines.runners import CellRunner, Runner, load_runner, start_session
 from bert_ms.records import INPUT_NAMES
 from bert_ms.tasks import Task
 from bert_ms.tasks.work import Prepared, Purpose, Work
 from bert_ms.training import memory
 from bert_ms.training.folder import RunFolder
-from bert_ms.training.session import start
 
 logger = logging.getLogger(__name__)
 
@@ -39,36 +38,39 @@ class DryRun:
 
     Attributes:
         device: that it ran on.
+        backend: what ran the network: cell, onnx or mindir.
         batch: rows and tokens of the longest batch: of training, else of evaluation.
         loss: of the one training step, whose weights are thrown away.
         compile_seconds: of the first training step, most of it spent compiling.
         step_seconds: of the second.
         evaluation_seconds: of the second evaluation step; None where there is no evaluation file.
-        parameters: numbers in the network.
+        parameters: numbers in the network; None where it was exported.
         learning: those of them that training changes.
         megabytes: estimated for training, by what it is for; activations are a rough guess.
         peak_megabytes: measured for this process, MindSpore itself included; None where the system does not tell.
     """
 
     device: str
+    backend: str = "cell"
     batch: tuple[int, int]
     loss: float | None = None
     compile_seconds: float | None = None
     step_seconds: float | None = None
     evaluation_seconds: float | None = None
-    parameters: int
+    parameters: int | None = None
     learning: int | None = None
     megabytes: Mapping[str, float] = field(default_factory=dict)
     peak_megabytes: float | None = None
 
 
-def dry_run(config: RunConfig, *, purpose: Purpose = "train") -> DryRun:
+def dry_run(config: RunConfig, *, purpose: Purpose = "train", backend: str = "auto") -> DryRun:
     """Run one step on a few examples, padded to `data.max_length`; nothing is written.
 
     Args:
         config: of the run.
         purpose: "train" takes a train step and, if there is `data.eval_file`, an evaluation step; "evaluate" and
             "predict" one evaluation step on their own file.
+        backend: what runs a network that is not trained: cell, onnx or mindir; auto takes whichever the source is for.
 
     Raises:
         ConfigError: a value cannot be used, as in `runs.train`, `runs.evaluate` and `runs.predict`.
@@ -81,18 +83,21 @@ def dry_run(config: RunConfig, *, purpose: Purpose = "train") -> DryRun:
         eval_file = needed_file(config, f"{purpose}_file".replace("evaluate", "eval"), purpose)
     RunFolder(Path(config.output_dir).expanduser()).check_place()
     config = _small(config)
-    opened = open_model(config)
-    session = start(config)
+    opened = open_model(config, backend=None if purpose == "train" else backend)
+    session, runs = start_session(config, opened)
     work = load_work(config, opened)
-    training = None if train_file is None else work.prepare(train_file, "train")
-    network = (load_network if training is None else load_learner)(config, opened, work)
-    found: dict[str, Any] = {"device": session.device, "parameters": sum(p.size for p in network.get_parameters())}
-    if training is not None:
-        found |= _train_steps(config, task, work, network, training)
+    if train_file is not None:
+        training = work.prepare(train_file, "train")
+        network = load_learner(config, opened, work)
+        runner: Runner = CellRunner(network, task, precision=config.precision.dtype)
+        found = _train_steps(config, task, work, network, training)
     if eval_file is not None:
         prepared = work.prepare(eval_file, "predict" if purpose == "predict" else "evaluate")
-        found["evaluation_seconds"] = _evaluation_step(config, task, work, network, prepared)
+        if train_file is None:
+            runner, found = load_runner(config, opened, work, runs), {}
+        found["evaluation_seconds"] = _evaluation_step(config, work, runner, prepared)
         found.setdefault("batch", (config.evaluation.batch_size, config.data.max_length))
+    found |= {"device": session.device, "parameters": runner.parameters, "backend": runner.format}
     return DryRun(**found, peak_megabytes=_peak())
 
 
@@ -135,15 +140,13 @@ def _train_steps(config: RunConfig, task: Task, work: Work, network: Any, prepar
     }
 
 
-def _evaluation_step(config: RunConfig, task: Task, work: Work, network: Any, prepared: Prepared) -> float:
+def _evaluation_step(config: RunConfig, work: Work, runner: Runner, prepared: Prepared) -> float:
     """Seconds of an evaluation step, compiling left out."""
-    from bert_ms.training.evaluation import outputs_of
-
     length = config.data.max_length
     few = EvaluationBatches(prepared.features, batch_size=config.evaluation.batch_size, buckets=(length,))
     for _ in range(2):
         began = time.perf_counter()
-        work.decode(prepared, outputs_of(task.evaluated(network), few, prepared.features.group_splits(), task))
+        work.decode(prepared, runner.outputs(few, prepared.features.group_splits()))
         seconds = (time.perf_counter() - began) / len(few)
     return round(seconds, 3)
 

@@ -1,11 +1,11 @@
-"""Scoring a network on a data set: outputs, predictions, scores, and their files."""
+"""Scoring a network on a data set: outputs, predictions, scores."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from bert_ms.training.signals import StopRequest
 from bert_ms.training.state import write_arrays
 from bert_ms.training.trainer import Interrupted
 
+if TYPE_CHECKING:
+    from bert_ms.pipelines.runners import Runner
+
 logger = logging.getLogger(__name__)
 
 OUTPUTS = "best/outputs.safetensors"
@@ -28,7 +31,7 @@ class Evaluator:
     """Runs a network over one prepared data set, as often as it is called.
 
     Args:
-        network: whose weights may change between calls.
+        runner: of the network, whose weights may change between calls.
         task: of the network.
         work: of the task.
         prepared: the data set.
@@ -39,7 +42,7 @@ class Evaluator:
 
     def __init__(
         self,
-        network: Any,
+        runner: Runner,
         task: Task,
         work: Work,
         prepared: Prepared,
@@ -48,8 +51,7 @@ class Evaluator:
         distributed: Distributed | None = None,
         stop: StopRequest | None = None,
     ):
-        self.task, self.work, self.prepared = task, work, prepared
-        self.network = task.evaluated(network)
+        self.runner, self.task, self.work, self.prepared = runner, task, work, prepared
         self.distributed = distributed or Distributed()
         self.stop = stop if stop is not None else StopRequest()
         self.batches = EvaluationBatches(
@@ -73,13 +75,9 @@ class Evaluator:
 
     def run(self, recorder: Recorder) -> None:
         """Outputs and predictions, without scores; see `__call__`."""
-        from bert_ms.training.evaluation import outputs_of
-
-        self.outputs = outputs_of(
-            self.network,
+        self.outputs = self.runner.outputs(
             self.batches,
             self.prepared.features.group_splits(),
-            self.task,
             distributed=self.distributed,
             watch=recorder.evaluating,
             before_batch=self._leave_if_asked,

@@ -16,6 +16,8 @@ from bert_ms.errors import CheckpointError, ConfigError, DeviceError
 from bert_ms.export.folder import CONFIG, TRANSITIONS, ExportRecord, read_record
 from bert_ms.pipelines.backends import Backend, MindirBackend, OnnxBackend
 
+CELL = "cell"
+BACKENDS = ("auto", CELL, "onnx", "mindir")
 _MOST_NUMBERS = 1 << 26  # of word logits at once, 256 MB
 
 
@@ -82,6 +84,14 @@ def open_exported(
         raise ConfigError(problems)
     settled = BertConfig.from_file(folder / CONFIG)
     return Exported(folder, record, settled, _weights(folder, record, settled))
+
+
+def not_exported(source: str | os.PathLike[str], backend: str) -> str:
+    """One sentence for a source that is no exported folder, where the backend asks for one."""
+    return (
+        f"backend is {backend}, and {source} is no exported folder: make one by "
+        f"`bert-ms export {source} DIR --format {backend}` and name it."
+    )
 
 
 def _weights(folder: Path, record: ExportRecord, config: BertConfig) -> dict[str, np.ndarray]:

@@ -14,18 +14,18 @@ from bert_ms.config import RunConfig
 from bert_ms.data.pretraining import text
 from bert_ms.errors import DataError
 from bert_ms.files import write_file
-from bert_ms.pipelines.loading import load_network, load_work, needed_file, open_model
+from bert_ms.pipelines.loading import OpenedModel, load_network, load_work, needed_file, open_model
+from bert_ms.pipelines.opening import OpenedPipeline, on_cell, on_exported
 from bert_ms.pipelines.results import RunResult
-from bert_ms.pipelines.text import of_network
+from bert_ms.pipelines.runners import start_session
 from bert_ms.training.folder import RunFolder
-from bert_ms.training.session import start
 
 logger = logging.getLogger(__name__)
 
 FILE = "predictions.jsonl"
 
 
-def answer_lines(config: RunConfig, folder: Path) -> RunResult:
+def answer_lines(config: RunConfig, folder: Path, *, backend: str = "auto") -> RunResult:
     """Answer every line of `data.predict_file` that is not blank, by the pipeline that the task names.
 
     Each line of predictions.jsonl holds `text` and `prediction`, the text with its gaps filled, or with what follows.
@@ -35,6 +35,7 @@ def answer_lines(config: RunConfig, folder: Path) -> RunResult:
     Args:
         config: of the run.
         folder: to write to.
+        backend: what runs the network: cell, onnx or mindir; auto takes whichever the source is for.
 
     Raises:
         ConfigError: a value cannot be used.
@@ -45,26 +46,26 @@ def answer_lines(config: RunConfig, folder: Path) -> RunResult:
     assert task.answers is not None
     file = needed_file(config, "predict_file", "predict")
     RunFolder(folder).check_place()
-    opened = open_model(config)
+    opened = open_model(config, backend=backend)
     lines = [line for line, _ in text.stream(text.files_of(file), "sentences")]
     if not lines:
         raise DataError(f"{file} holds no text: expected one text a line.")
     began = time.monotonic()
-    session = start(config)
-    network = load_network(config, opened, load_work(config, opened))
-    nlp = of_network(
-        task.answers,
-        network,
-        opened.tokenizer,
-        batch_size=config.evaluation.batch_size,
-        max_length=config.data.max_length,
-    )
+    session, _ = start_session(config, opened)
+    found = _open_pipeline(config, opened, task.answers)
+    nlp = found.pipeline(batch_size=config.evaluation.batch_size, max_length=config.data.max_length)
     said = _TELL[task.answers](nlp, lines, config)
     if session.distributed.is_main:
         whole = [{"text": line, **answer} for line, answer in zip(lines, said, strict=True)]
         content = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in whole)
         write_file(folder / FILE, content, error=DataError)
     return RunResult(status="finished", folder=folder, seconds={"predict": round(time.monotonic() - began, 1)})
+
+
+def _open_pipeline(config: RunConfig, opened: OpenedModel, name: str) -> OpenedPipeline:
+    if opened.exported is not None:
+        return on_exported(name, opened.exported, opened.tokenizer, device=config.device, threads=config.threads)
+    return on_cell(name, load_network(config, opened, load_work(config, opened)), opened.tokenizer)
 
 
 def _fill(nlp: Any, lines: Sequence[str], config: RunConfig) -> list[dict[str, Any]]:

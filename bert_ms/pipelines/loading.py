@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bert_ms import checkpoint, tasks
-from bert_ms.config import BertConfig, ModelConfig, RunConfig
+from bert_ms.config import BertConfig, ModelConfig, PrecisionConfig, RunConfig
 from bert_ms.data.columns import column
 from bert_ms.data.pretraining import text
-from bert_ms.errors import ConfigError
+from bert_ms.errors import CheckpointError, ConfigError
+from bert_ms.export.folder import is_exported
 from bert_ms.hub import catalogue
+from bert_ms.pipelines.exported import CELL, Exported, not_exported, open_exported
 from bert_ms.tasks import Task
 from bert_ms.tasks.work import Prepared, Purpose, Work
 from bert_ms.tokenization import Tokenizer
@@ -51,28 +53,38 @@ class OpenedModel:
 
     Attributes:
         config: of the network, as the run changes it.
-        checkpoint: the weights, with the same configuration; None where they are to be drawn.
+        checkpoint: the weights, with the same configuration; None where they are to be drawn, or were exported.
         tokenizer: of the network.
+        exported: the network, where the source is an exported folder.
     """
 
     config: BertConfig
     checkpoint: checkpoint.Checkpoint | None
     tokenizer: Tokenizer
+    exported: Exported | None = None
 
 
-def open_model(config: RunConfig) -> OpenedModel:
+def open_model(config: RunConfig, *, backend: str | None = None) -> OpenedModel:
     """The weights and the tokenizer that a run names, checked against each other and against the run's windows.
 
+    Args:
+        config: of the run.
+        backend: what is to run the network: cell, onnx or mindir; "auto" takes whichever the source is for. None
+            wants weights, to be trained perhaps.
+
     Raises:
-        CheckpointError: the source is unknown, or its weights cannot be read.
+        CheckpointError: the source is unknown, or its weights cannot be read; an exported network is another task's.
         TokenizerError: there is no vocabulary, or it is another model's.
-        ConfigError: a configuration cannot be used, or windows are longer than the network can take.
+        ConfigError: a configuration cannot be used, windows are longer than the network can take, or the source is of
+            another kind than the backend.
     """
     model, opened = config.model, None
-    if model.source != SCRATCH:
+    exported = None if backend is None else _open_exported(config, backend)
+    if exported is None and model.source != SCRATCH:
         opened = checkpoint.open_checkpoint(catalogue.resolve(model.source), config=model.config)
     dropouts = {name: getattr(model, name) for name in _DROPOUTS if getattr(model, name) is not None}
-    known = dataclasses.replace(_new_config(model) if opened is None else opened.config, **dropouts)
+    origin = exported or opened
+    known = dataclasses.replace(_new_config(model) if origin is None else origin.config, **dropouts)
     opened = None if opened is None else dataclasses.replace(opened, config=known)
     tokenizer = load_tokenizer(model)
     tokenizer.check_against(known.vocab_size)
@@ -88,7 +100,25 @@ def open_model(config: RunConfig) -> OpenedModel:
             f"{model.source} tells {known.type_vocab_size} kind of token apart (type_vocab_size), and task "
             f"'{config.task}' needs {needed}, for the two texts of a pair: choose another model."
         )
-    return OpenedModel(known, opened, tokenizer)
+    return OpenedModel(known, opened, tokenizer, exported)
+
+
+def _open_exported(config: RunConfig, backend: str) -> Exported | None:
+    """The exported network that a run names; None where it names weights."""
+    model = config.model
+    path = None if model.source == SCRATCH else catalogue.resolve(model.source)
+    if path is None or not is_exported(path):
+        if backend not in ("auto", CELL):
+            raise ConfigError(not_exported(model.source, backend))
+        return None
+    dtype = config.precision.dtype if config.precision.dtype != PrecisionConfig().dtype else None
+    exported = open_exported(path, backend=backend, config=model.config, dtype=dtype)
+    if exported.record.task != config.task:
+        raise CheckpointError(
+            f"{model.source} was exported for '{exported.record.task}', and the run's task is '{config.task}': export "
+            f"the network again (bert-ms export SOURCE DIR --task {config.task})."
+        )
+    return exported
 
 
 def _new_tokenizer(model: ModelConfig) -> Tokenizer:
@@ -139,7 +169,7 @@ def load_network(config: RunConfig, opened: OpenedModel, work: Work) -> nn.Cell:
     if weights is None:
         settled = dataclasses.replace(opened.config, **fields)
         return from_config(settled, task.network or task.name, dtype=config.precision.dtype)
-    is_new = weights.config.task not in (None, config.task) or _is_new_head(weights.config, fields)
+    is_new = weights.config.task not in (None, config.task) or is_new_head(weights.config, fields)
     return from_checkpoint(
         dataclasses.replace(weights, config=dataclasses.replace(weights.config, **fields)),
         task.network or task.name,
@@ -184,7 +214,7 @@ def load_objective(network: nn.Cell, task: Task, config: RunConfig, training: Pr
     return objective(network, task, config, labels=labels)
 
 
-def _is_new_head(known: BertConfig, fields: Mapping[str, Any]) -> bool:
+def is_new_head(known: BertConfig, fields: Mapping[str, Any]) -> bool:
     """Whether the labels that the data have are others than those of the weights, which may be without names."""
     if known.num_labels is None or "num_labels" not in fields:
         return False  # there is no head, or none with labels: what is missing is made anew

@@ -12,15 +12,12 @@ from bert_ms import tasks
 from bert_ms.config import BertConfig
 from bert_ms.errors import CheckpointError, ConfigError, unknown
 from bert_ms.export.folder import is_exported
-from bert_ms.pipelines.exported import Exported, PickedPositions, open_exported
+from bert_ms.pipelines.exported import BACKENDS, CELL, Exported, PickedPositions, not_exported, open_exported
 from bert_ms.pipelines.text.kinds import PIPELINES, load, named
 from bert_ms.tokenization import Tokenizer
 
 if TYPE_CHECKING:
     from bert_ms.pipelines.text.base import TextPipeline
-
-CELL = "cell"
-BACKENDS = ("auto", CELL, "onnx", "mindir")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +106,6 @@ def open_backend(
         vocab=vocab,
         do_lower_case=do_lower_case,
         allow_new_head=allow_new_head,
-    )
-
-
-def not_exported(source: str | os.PathLike[str], backend: str) -> str:
-    """One sentence for a source that is no exported folder, where the backend asks for one."""
-    return (
-        f"backend is {backend}, and {source} is no exported folder: make one by "
-        f"`bert-ms export {source} DIR --format {backend}` and name it."
     )
 
 

@@ -10,6 +10,7 @@ from bert_ms.errors import ConfigError
 from bert_ms.pipelines.dry_run import DryRun, dry_run
 from bert_ms.pipelines.loading import data_file, load_tokenizer, needed_file, open_model
 from bert_ms.pipelines.results import RunResult
+from bert_ms.pipelines.runners import by_one_process
 from bert_ms.pipelines.scoring import evaluate, predict
 from bert_ms.pipelines.seeds import SeedsResult, config_of, result_in_folder, train_seeds
 from bert_ms.pipelines.training_run import resolved, train
@@ -37,8 +38,13 @@ __all__ = [
 ]
 
 
-def check(config: RunConfig, purpose: Purpose) -> None:
+def check(config: RunConfig, purpose: Purpose, *, backend: str = "auto") -> None:
     """Refuse what can be seen to be wrong without MindSpore, so that no workers are launched for it.
+
+    Args:
+        config: of the run.
+        purpose: what is to be done.
+        backend: as of `evaluate`.
 
     Raises:
         ConfigError: a value, file or folder that cannot be used.
@@ -50,7 +56,9 @@ def check(config: RunConfig, purpose: Purpose) -> None:
     if purpose == "train":
         data_file(config, "eval_file")
     RunFolder(Path(config.output_dir).expanduser()).check_place()
-    open_model(config)
+    opened = open_model(config, backend=None if purpose == "train" else backend)
+    if opened.exported is not None:
+        raise ConfigError(by_one_process(opened.exported))
 
 
 def prepare(config: RunConfig) -> dict[str, dict[str, int]]:

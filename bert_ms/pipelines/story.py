@@ -6,12 +6,13 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bert_ms import tasks
-from bert_ms.config import RunConfig
+from bert_ms.config import BertConfig, RunConfig
 from bert_ms.hub import catalogue
 from bert_ms.pipelines.evaluator import Evaluator
+from bert_ms.pipelines.runners import count_parameters
 from bert_ms.tasks.findings import Finding
 from bert_ms.tasks.work import Prepared
 from bert_ms.training.metrics_log import METRICS, read_metrics
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from bert_ms.pipelines.conclusion import Concluded
 
 _MOST_LABELS = 12
+# What ran a network, for people.
+BACKENDS = {"cell": "MindSpore", "onnx": "ONNX Runtime, exported as ONNX", "mindir": "MindSpore, exported as MINDIR"}
 
 
 def story_of_training(run: Concluded, scores: Mapping[str, float], before: Mapping[str, float]) -> RunStory:
@@ -44,7 +47,10 @@ def story_of_training(run: Concluded, scores: Mapping[str, float], before: Mappi
         device=run.device,
         command=command_line(),
         workers=run.workers,
-        model={**_network_facts(run.config, run.network), "learning parameters": f"{run.learning:,}"},
+        model={
+            **_network_facts(run.config, run.network.config, {"parameters": f"{count_parameters(run.network):,}"}),
+            "learning parameters": f"{run.learning:,}",
+        },
         data=data,
         setting=setting,
         metrics=read_metrics(run.folder.path / METRICS),
@@ -62,7 +68,6 @@ def story_of_evaluation(
     evaluator: Evaluator,
     scores: Mapping[str, float],
     *,
-    network: Any,
     device: str,
     seconds: Mapping[str, float],
 ) -> RunStory:
@@ -70,9 +75,8 @@ def story_of_evaluation(
 
     Args:
         config: of the run.
-        evaluator: holding the predictions.
+        evaluator: holding the predictions, and what made them.
         scores: of them.
-        network: that made them.
         device: that it ran on.
         seconds: where the time went.
     """
@@ -81,8 +85,9 @@ def story_of_evaluation(
         device=device,
         command=command_line(),
         workers=evaluator.distributed.size,
-        model=_network_facts(config, network),
+        model=_network_facts(config, evaluator.runner.config, evaluator.runner.facts()),
         data={"evaluation rows": _rows(evaluator.prepared)},
+        setting={"backend": BACKENDS[evaluator.runner.format], "precision": evaluator.runner.precision},
         seconds=seconds,
         main_metric=config.training.metric or evaluator.work.metric(config) or evaluator.task.metric or "",
         scores=scores,
@@ -108,11 +113,9 @@ def command_line() -> str:
     return shlex.join([program if program != "__main__.py" else "bert-ms", *sys.argv[1:]])
 
 
-def _network_facts(config: RunConfig, network: Any) -> dict[str, object]:
-    shape = network.config
-    count = sum(parameter.size for parameter in network.get_parameters())
+def _network_facts(config: RunConfig, shape: BertConfig, size: Mapping[str, object]) -> dict[str, object]:
     facts: dict[str, object] = {
-        "parameters": f"{count:,}",
+        **size,
         "layers, width, heads": f"{shape.num_hidden_layers}, {shape.hidden_size}, {shape.num_attention_heads}",
     }
     if labels := tuple(shape.labels or ()):

@@ -27,6 +27,7 @@ from bert_ms.pipelines.loading import (
     open_model,
 )
 from bert_ms.pipelines.results import ALREADY, TERMINATED, RunResult
+from bert_ms.pipelines.runners import CellRunner
 from bert_ms.records import INPUT_NAMES
 from bert_ms.tasks import Task
 from bert_ms.tasks.work import Prepared
@@ -161,7 +162,8 @@ class _Run:
             workers.check_equal({p.name: p.asnumpy() for p in network.get_parameters()})
         evaluator = None
         if evaluation is not None:
-            evaluator = Evaluator(network, self.task, work, evaluation, config, distributed=workers, stop=self.stop)
+            runner = CellRunner(network, self.task, precision=config.precision.dtype)
+            evaluator = Evaluator(runner, self.task, work, evaluation, config, distributed=workers, stop=self.stop)
         minimised = load_objective(network, self.task, config, training)
         updater = Updater(minimised, config, total_steps=steps, unused=self.task.unused, distributed=workers)
         return _Loaded(opened.tokenizer, training, batches, evaluator, network, updater)
