@@ -9,7 +9,8 @@ import numpy as np
 
 from ..engine.shapes import Shape
 
-_FOLLOW = 0.1  # weight of the newest batch in the running mean
+_FOLLOW = 0.1  # how far a batch moves what is thought of its own shape,
+_DRIFT = 0.01  # and of the others: the whole machine may be slower than at warm-up
 _REMEMBERED = 512
 _WATCHDOG_TIMES = 20
 
@@ -22,12 +23,21 @@ class Costs:
     """
 
     def __init__(self, seconds: Mapping[Shape, float]):
-        self._seconds = {shape: max(value, 1e-6) for shape, value in seconds.items()}
         self._rows: dict[int, list[int]] = {}
-        for rows, length in sorted(self._seconds):
+        for rows, length in sorted(seconds):
             self._rows.setdefault(length, []).append(rows)
         self.lengths = sorted(self._rows)
+        # What was seen at warm-up may be a hiccup: no batch is thought to take longer than its rows alone.
+        self._warm = {
+            (rows, length): max(min(value, rows * seconds[(1, length)]), 1e-6)
+            for (rows, length), value in seconds.items()
+        }
+        self._ratio = dict.fromkeys(self._warm, 1.0)  # of what is seen now to what was seen then
         self._latest: deque[float] = deque(maxlen=_REMEMBERED)
+
+    def seconds(self, shape: Shape) -> float:
+        """Of a batch."""
+        return self._warm[shape] * self._ratio[shape]
 
     def length_for(self, count: int) -> int:
         """The shortest length that holds a row of so many tokens."""
@@ -35,19 +45,20 @@ class Costs:
 
     def rows_for(self, length: int, waiting: int) -> int:
         """Rows of the shape that serves this many waiting rows at the least time a row; the larger of equals."""
-        return min(self._rows[length], key=lambda rows: (self._seconds[(rows, length)] / min(rows, waiting), -rows))
+        return min(self._rows[length], key=lambda rows: (self.seconds((rows, length)) / min(rows, waiting), -rows))
 
     def per_row(self, length: int) -> float:
         """Seconds that a row of a length takes in the best company."""
-        return min(self._seconds[(rows, length)] / rows for rows in self._rows[length])
+        return min(self.seconds((rows, length)) / rows for rows in self._rows[length])
 
     def saw(self, shape: Shape, seconds: float) -> None:
         """Follow what a batch took."""
         self._latest.append(seconds)
-        self._seconds[shape] += _FOLLOW * (max(seconds, 1e-6) - self._seconds[shape])
+        seen = max(seconds, 1e-6) / self._warm[shape]
+        for other, ratio in self._ratio.items():
+            self._ratio[other] = ratio + (_FOLLOW if other == shape else _DRIFT) * (seen - ratio)
 
     def patience(self, floor: float) -> float:
         """Seconds of silence after which an engine is taken for dead: 20 times the 99th percentile of its batches."""
-        if not self._latest:
-            return max(floor, _WATCHDOG_TIMES * max(self._seconds.values()))
-        return max(floor, _WATCHDOG_TIMES * float(np.percentile(self._latest, 99)))
+        seen = float(np.percentile(list(self._latest), 99)) if self._latest else max(self._warm.values())
+        return max(floor, _WATCHDOG_TIMES * seen)

@@ -29,7 +29,7 @@ HELLO = Hello(
 def of_ids(arrays: Mapping[str, np.ndarray], rows: int) -> Outcome:
     """Outputs that tell which ids they were made from, so that an answer which crossed is seen."""
     ids = arrays["input_ids"][:rows].astype(np.float32)
-    return Outcome({"start_logits": ids, "end_logits": -ids}, 0.001)
+    return Outcome({"start_logits": ids, "end_logits": -ids}, 1e-5 * (100 + arrays["input_ids"].size))
 
 
 class World:
@@ -47,7 +47,7 @@ class World:
     def __init__(self) -> None:
         self.compute: Callable[[Mapping[str, np.ndarray], int], Outcome] = of_ids
         self.greet: Callable[[], Hello] = lambda: HELLO
-        self.seconds: Callable[[Shape], float] = lambda shape: 0.001 * shape[0] * shape[1]
+        self.seconds: Callable[[Shape], float] = lambda shape: 1e-5 * (100 + shape[0] * shape[1])
         self.gate = threading.Event()
         self.gate.set()
         self.batches: list[tuple[np.ndarray, int]] = []
