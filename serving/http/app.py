@@ -59,7 +59,8 @@ def create_admin_app(settings: ServerSettings, repository: Repository, *, metric
     """
     app = _flask("bert_ms_admin", settings)
     keys = Keys(settings.admin_keys, settings.api_keys)
-    wire = Wire(app=app, settings=settings, repository=repository, keys=keys, gate=Gate(settings.max_inflight))
+    gate = Gate(settings.max_inflight)
+    wire = Wire(app=app, settings=settings, repository=repository, keys=keys, gate=gate, may_fail=(403,))
     cycle.install(app, settings, metrics, Silent(), guard=lambda: admin.guard(settings))
     system.register(wire, with_info=False)
     admin.register(wire, metrics)

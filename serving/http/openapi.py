@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -94,8 +95,7 @@ def describe(
             models[operation.takes, "validation"] = None
         if isinstance(operation.gives, type):
             models[operation.gives, "serialization"] = None
-    _, found = models_json_schema(list(models), ref_template=REF)
-    document = {
+    document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "bert-ms",
@@ -107,7 +107,14 @@ def describe(
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()
                  if any(operation.tag == name for operation in operations) or (pages and name == "pages")],
         "paths": {},
-        "components": {"schemas": _with_limits(found.get("$defs", {}), settings.max_items)},
+        "components": {
+            "schemas": _with_limits(_schemas(tuple(models)), settings.max_items),
+            "responses": {
+                f"{dialect}_{status}": _refusal(dialect, status)
+                for dialect, status in sorted({(dialect_of(operation.path), status) for operation in operations
+                                               for status in operation.refusals(has_keys)})
+            },
+        },
     }  # fmt: skip
     if has_keys:
         document["components"]["securitySchemes"] = {
@@ -124,6 +131,12 @@ def describe(
         described = _operation(operation, has_keys)
         document["paths"].setdefault(path, {})[operation.method.lower()] = described
     return document
+
+
+@cache
+def _schemas(models: tuple[tuple[type[BaseModel], JsonSchemaMode], ...]) -> dict[str, Any]:
+    found: dict[str, Any] = models_json_schema(models, ref_template=REF)[1].get("$defs", {})
+    return found
 
 
 def _operation(operation: Operation, has_keys: bool) -> dict[str, Any]:
@@ -150,19 +163,20 @@ def _operation(operation: Operation, has_keys: bool) -> dict[str, Any]:
             content["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
         found["responses"][str(status)] = {"description": title(status), "headers": headers, "content": content}
     dialect = dialect_of(operation.path)
-    media = "application/problem+json" if dialect == "native" else "application/json"
     for status in operation.refusals(has_keys):
-        found["responses"].setdefault(
-            str(status),
-            {
-                "description": MEANINGS[status],
-                "headers": {**_ID, **(_RETRY if status in (429, 503) else {})},
-                "content": {media: {"schema": _ref(_REFUSALS[dialect])}},
-            },
-        )
+        found["responses"].setdefault(str(status), {"$ref": f"#/components/responses/{dialect}_{status}"})
     if has_keys and operation.is_guarded:
         found["security"] = [{"bearer": []}, {"header": []}]
     return found
+
+
+def _refusal(dialect: Dialect, status: int) -> dict[str, Any]:
+    media = "application/problem+json" if dialect == "native" else "application/json"
+    return {
+        "description": MEANINGS[status],
+        "headers": {**_ID, **(_RETRY if status in (429, 503) else {})},
+        "content": {media: {"schema": _ref(_REFUSALS[dialect])}},
+    }
 
 
 def _ref(model: type[BaseModel]) -> dict[str, Any]:

@@ -117,15 +117,26 @@ class Wire:
         repository: of the models.
         keys: that guard them.
         gate: of the requests in flight.
+        may_fail: statuses that each of them may be refused with.
     """
 
-    def __init__(self, *, app: Flask, settings: ServerSettings, repository: Repository, keys: Keys, gate: Gate):
+    def __init__(
+        self,
+        *,
+        app: Flask,
+        settings: ServerSettings,
+        repository: Repository,
+        keys: Keys,
+        gate: Gate,
+        may_fail: Sequence[int] = (),
+    ):
+        self.may_fail = tuple(may_fail)
         self.app, self.settings, self.repository, self.keys, self.gate = app, settings, repository, keys, gate
         self.operations: list[Operation] = []
 
     def add(self, **fields: Any) -> None:
         """Add an operation; see its attributes."""
-        operation = Operation(**fields)
+        operation = Operation(**{**fields, "may_fail": (*fields.get("may_fail", ()), *self.may_fail)})
         self.operations.append(operation)
 
         def view(**parts: str) -> Response:
