@@ -27,6 +27,7 @@ DEV = [
     "tritonclient[http]>=2.50",
     "pytest>=8.0",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.5",
     "ruff==0.17.*",
     "mypy==2.4.*",
     "types-PyYAML",
