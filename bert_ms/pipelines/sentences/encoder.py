@@ -11,6 +11,7 @@ import numpy as np
 
 from bert_ms.errors import ConfigError, DataError
 from bert_ms.pipelines.backends import Backend
+from bert_ms.pipelines.sentences.networks import open_network
 from bert_ms.pipelines.sentences.search import normalised, search, similarity
 from bert_ms.pipelines.sentences.settings import SentenceSettings, read_settings
 from bert_ms.pipelines.text.base import LONG_INPUTS, LongInputs, Truncation
@@ -42,7 +43,7 @@ class SentenceEncoder:
     sentence-transformers writes them), else the mean of the last layer, normalised.
 
     Args:
-        source: a directory, a file, or a catalogue name.
+        source: a directory, a file, a catalogue name, or an exported encoder's folder.
         pooling: mean, cls, max, or pooled.
         layers: whose mean is pooled: -1 is the last; (-1, -2, -3, -4) mixes the last four.
         normalize: give vectors of length 1.
@@ -56,6 +57,8 @@ class SentenceEncoder:
         config: the configuration, for weights that come without one.
         vocab: a vocabulary file, for weights that come without one.
         do_lower_case: casing, for a vocabulary that does not say.
+        backend: auto, cell, onnx or mindir: what runs the encoder; auto takes whichever the source is for.
+        threads: CPU threads of one operator; None leaves the choice to what runs the encoder.
 
     Raises:
         ConfigError: an argument that cannot be used.
@@ -83,22 +86,23 @@ class SentenceEncoder:
         config: Any = None,
         vocab: str | os.PathLike[str] | None = None,
         do_lower_case: bool | None = None,
+        backend: str = "auto",
+        threads: int | None = None,
     ):
-        from bert_ms import checkpoint, compat
         from bert_ms.hub import catalogue
-        from bert_ms.hub.load import from_checkpoint
-        from bert_ms.model.pooling import SentenceVectors
-        from bert_ms.pipelines.backends import CellBackend
 
         path = catalogue.resolve(source)
         settings = read_settings(path) if path.is_dir() else SentenceSettings()
-        opened = checkpoint.open_checkpoint(path, config=config)
+        network = open_network(
+            path, source, backend=backend, device=device, dtype=dtype, threads=threads, config=config
+        )
+        self.config = network.config
         self.tokenizer = Tokenizer.from_pretrained(path, vocab=vocab, do_lower_case=do_lower_case)
-        self.tokenizer.check_against(opened.config.vocab_size)
+        self.tokenizer.check_against(self.config.vocab_size)
         self.pooling = pooling or settings.pooling
         self.layers = tuple(layers)
         self.normalize = settings.normalize if normalize is None else normalize
-        self.longest = opened.config.max_sequence_length
+        self.longest = network.longest
         self.max_length = _length(max_length, settings.max_length, self.longest)
         if batch_size < 1 or long_inputs not in LONG_INPUTS:
             raise ConfigError(
@@ -107,16 +111,14 @@ class SentenceEncoder:
             )
         self.batch_size, self.long_inputs = batch_size, long_inputs
         self.prompt = prompt if prompt is not None else settings.prompts.get(settings.default_prompt or "", "")
-        compat.use_device(device, graph_mode=True)
-        self.network = from_checkpoint(opened, "encoder", dtype=dtype)
-        cell = SentenceVectors(self.network, self.pooling, self.layers, self.normalize)
-        self._sentences: Backend = CellBackend(cell, outputs=("vectors",), row_outputs=("vectors",))
+        self._network = network
+        self._sentences: Backend = network.sentences(self.pooling, self.layers, self.normalize)
         self._tokens: Backend | None = None
 
     @property
     def width(self) -> int:
         """Numbers H of a vector."""
-        return int(self.network.config.hidden_size)
+        return int(self.config.hidden_size)
 
     def encode(self, texts: str | Sequence[str]) -> np.ndarray:
         """Vectors of one text, float32 [H], or of many, float32 [N, H]."""
@@ -188,11 +190,8 @@ class SentenceEncoder:
         return found[0] if isinstance(queries, str) else found
 
     def _token_backend(self) -> Backend:
-        from bert_ms.model.pooling import TokenVectors
-        from bert_ms.pipelines.backends import CellBackend
-
         if self._tokens is None:
-            self._tokens = CellBackend(TokenVectors(self.network, self.layers), outputs=("vectors",))
+            self._tokens = self._network.tokens(self.layers)
         return self._tokens
 
     def _rows(self, texts: Sequence[str]) -> tuple[list[Encoding], np.ndarray]:
