@@ -25,6 +25,7 @@ DEV = [
     "openapi-spec-validator>=0.7",
     "openai>=1.50",
     "tritonclient[http]>=2.50",
+    "playwright>=1.49",  # drives the Chromium that is there; it brings none of its own
     "pytest>=8.0",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.5",

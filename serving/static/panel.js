@@ -57,7 +57,7 @@ export function panel({ title, intro, models, fields, examples, action, path, re
     el("span.quiet.small", {}, "Examples:"),
     examples.map(({ name, apply }) => el("button.chip", { type: "button", click: () => { apply(); submit(); } }, name))) : null;
   return el("div", {}, el("h2", {}, title), el("p.intro", {}, intro),
-    el("div.halves", {}, el("section.card", { "aria-label": "Question" }, chips, form),
+    el("div.halves", {}, el("section.card", { "aria-label": "Input" }, chips, form),
       el("section.card", { "aria-label": "Answer" }, answer)));
 }
 
