@@ -14,6 +14,8 @@ from bert_ms.errors import CheckpointError, DeviceError
 # Our devices by the names of ONNX Runtime's providers, best first.
 PROVIDERS = {"ascend": "CANNExecutionProvider", "gpu": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 _QUIET = 3  # errors only
+# On a CPU, ONNX Runtime's fused operator takes longer than the addition and the LayerNorm that it stands for.
+_SLOWER = {"cpu": ["SkipLayerNormFusion"]}
 
 
 class OnnxSession:
@@ -50,7 +52,9 @@ class OnnxSession:
             options.intra_op_num_threads = threads
         providers = list(dict.fromkeys([PROVIDERS[self.device], PROVIDERS["cpu"]]))
         try:
-            self._session: Any = runtime.InferenceSession(str(path), options, providers=providers)
+            self._session: Any = runtime.InferenceSession(
+                str(path), options, providers=providers, disabled_optimizers=_SLOWER.get(self.device)
+            )
         except Exception as error:  # ONNX Runtime's own classes, which share no base but this
             raise CheckpointError(f"{path} cannot be read by ONNX Runtime: {error}") from error
         self._inputs = [port.name for port in self._session.get_inputs()]
