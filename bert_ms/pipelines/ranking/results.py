@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 By = Literal["logme", "probe"]
+_MUCH_SMALLER = 0.8
 TITLES: dict[By, str] = {"logme": "LogME", "probe": "probe"}
 
 
@@ -134,9 +135,9 @@ class Ranking:
             )
         named = (" and " if len(close) < 2 else ", ").join(candidate.source for candidate in self.first)
         gaps = ", ".join(_told(c.distance(self.by), self.by) for c in close)
-        quickest = min(self.first, key=lambda candidate: candidate.parameters)
-        is_smallest = sum(c.parameters == quickest.parameters for c in self.first) == 1
-        small = f" {quickest.source} is the smallest of them." if is_smallest else ""
+        smallest, next_one, *_ = sorted(self.first, key=lambda candidate: candidate.parameters)
+        is_small = smallest.parameters < _MUCH_SMALLER * next_one.parameters  # a pooler more or less is nothing
+        small = f" {smallest.source} is the smallest of them." if is_small else ""
         more = "rank by more of them (--rows)" if self.rows < self.available else "label more of them"
         return (
             f"Too close to call between {named}: the first one's {title} is ahead by {gaps}, which other rows may turn "
