@@ -1,10 +1,17 @@
-"""`bert-ms inspect`: what is in a checkpoint."""
+"""`bert-ms inspect`: what is in a checkpoint, or in an exported folder."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+from pathlib import Path
 
+from bert_ms.cli.export import record_lines
+from bert_ms.config import BertConfig
+from bert_ms.errors import ConfigError
+from bert_ms.export.folder import CONFIG, is_exported, read_record
+from bert_ms.hub import catalogue
 from bert_ms.hub.inspection import Inspection, inspect
 
 _SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size",
@@ -13,12 +20,35 @@ _SHOWN = 5
 
 
 def show(arguments: argparse.Namespace) -> None:
-    """Describe a checkpoint."""
+    """Describe a checkpoint, or an exported folder."""
+    path = catalogue.resolve(arguments.source)
+    if is_exported(path):
+        _show_exported(path, arguments)
+        return
     found = inspect(arguments.source, config=arguments.model_config)
     if arguments.json:
         print(json.dumps(found.to_dict(), indent=2))
         return
     print("\n".join(_lines(found)))
+
+
+def _show_exported(path: Path, arguments: argparse.Namespace) -> None:
+    if arguments.model_config is not None:
+        raise ConfigError(f"{path} is an exported network, which has its configuration: leave --model-config out.")
+    record = read_record(path)
+    if arguments.json:
+        print(json.dumps(dataclasses.asdict(record), indent=2, ensure_ascii=False))
+        return
+    config = BertConfig.from_file(path / CONFIG)
+    lines = [*record_lines(path, record), f"  network      {_sizes(config)}"]
+    if config.labels:
+        lines.append(f"  labels       {_few(config.labels)}")
+    made_by = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    print("\n".join([*lines, f"  made by      {made_by}"]))
+
+
+def _sizes(config: BertConfig) -> str:
+    return ", ".join(f"{name} {getattr(config, name)}" for name in _SIZES)
 
 
 def _lines(found: Inspection) -> list[str]:
@@ -29,7 +59,7 @@ def _lines(found: Inspection) -> list[str]:
         f"  trained for  {found.task}",
         f"  parameters   {found.parameters:,} in {found.bytes / 1e6:,.1f} MB ({stored})",
         f"  vocabulary   {', '.join(found.vocabulary) or 'none beside it: give model.vocab=FILE'}",
-        "  network      " + ", ".join(f"{name} {getattr(found.config, name)}" for name in _SIZES),
+        f"  network      {_sizes(found.config)}",
     ]
     if found.config.relative_position != "none":
         lines.append(f"               NEZHA: {found.config.relative_position}, {found.config.max_relative_position}")

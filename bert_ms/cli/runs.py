@@ -164,6 +164,7 @@ def _show_dry_run(found: DryRun) -> int:
         parts = ", ".join(f"{name} {size:,.0f}" for name, size in found.megabytes.items() if name != "total")
         print(f"  memory, estimated {found.megabytes['total']:,.0f} MB ({parts})")
     if found.peak_megabytes is not None:
-        print(f"  memory, measured  {found.peak_megabytes:,.0f} MB at most, MindSpore itself included")
+        program = "ONNX Runtime" if found.backend == "onnx" else "MindSpore"
+        print(f"  memory, measured  {found.peak_megabytes:,.0f} MB at most, {program} itself included")
     print("nothing was written")
     return 0

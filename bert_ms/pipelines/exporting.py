@@ -257,7 +257,7 @@ def _draft(plan: ExportPlan, config: BertConfig) -> ExportRecord:
         outputs=outputs,
         row_outputs=row_outputs,
         buckets=plan.buckets,
-        source={"name": plan.source, "sha256": sha256(plan.opened.source.weights)},
+        source={"name": Path(plan.source).resolve().name, "sha256": sha256(plan.opened.source.weights)},
         versions=versions,
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
