@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from bert_ms.cli import main
-from bert_ms.config import DataConfig, RunConfig
+from bert_ms.config import BertConfig, DataConfig, RunConfig
 from bert_ms.errors import CheckpointError, ConfigError, DataError
 from bert_ms.metrics import classification
 from bert_ms.pipelines.ranking import Candidate, Interval, Ranking, labelled, measures, probe, rank, ranking, scores
 from bert_ms.pipelines.ranking.labelled import PARTS, Labelled
 from bert_ms.pipelines.ranking.vectors import FrozenVectors
+from bert_ms.records import TextExample
 from bert_ms.tokenization import Tokenizer
 from tests.support import PACKAGED_DATA
 
@@ -110,6 +111,13 @@ class TestRows:
         features = data.featurize(Tokenizer.from_pretrained(TINY / "encoder"), DataConfig(max_length=32))
         begin, end = features.row_splits[:2]
         assert features.token_type_ids[begin:end].tolist()[-3:] == [1, 1, 1]
+
+    def test_a_network_for_single_texts_is_refused_for_pairs(self) -> None:
+        pair = TextExample("0", "a film", "a movie", "good")
+        data = dataclasses.replace(made(one_hot(np.arange(20) % 2)), examples=[pair] * 20)
+        data.check(BertConfig())
+        with pytest.raises(ConfigError, match="tells 1 kind of token apart, and pairs of texts need 2"):
+            data.check(BertConfig(type_vocab_size=1))
 
     def test_lists_of_labels_and_numbers_are_known_as_such(self, tmp_path: Path) -> None:
         sets = write(tmp_path / "sets.tsv", [(a, ("x,y", "y", "")[n % 3]) for n, (a, _) in enumerate(moods())])
@@ -296,6 +304,16 @@ class TestCheckpoints:
             train_file=str(tmp_path / "m.tsv"), text_column="text", label_column="kind", max_length=100))  # fmt: skip
         with pytest.raises(CheckpointError, match=r"none of 2 checkpoints could be scored:\n.*at most 64 tokens.*\n.*"):
             rank(long, [str(TINY / "encoder"), "scratch"])
+
+    def test_with_none_named_all_on_this_machine_are_taken(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = tmp_path / "catalogue.yaml"
+        entries = {"my-tiny": TINY / "encoder", "gone": tmp_path / "nowhere"}
+        own.write_text("".join(f"{name}: {{summary: mine, path: {path}}}\n" for name, path in entries.items()))
+        monkeypatch.setenv("BERT_MS_CATALOGUE", str(own))
+        found = ranking._at_hand()
+        assert "my-tiny" in found and "gone" not in found and "google-chinese" not in found
 
 
 class TestErrors:
