@@ -8,6 +8,6 @@ prepare dev
 cd "${root:?}"
 status=0
 python -m ruff check . || status=1
-python -m mypy bert_ms || status=1
+python -m mypy bert_ms serving || status=1
 python -m pytest "$@" || status=$?
 exit $status

@@ -64,12 +64,16 @@ class ServedModel(Protocol):
         loaded_at: on the clock of `time.time`, in seconds.
     """
 
-    name: str
-    version: str
-    task: str
-    config: BertConfig
-    loaded_at: float
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def config(self) -> BertConfig: ...
+    @property
+    def loaded_at(self) -> float: ...
     @property
     def state(self) -> State: ...
 

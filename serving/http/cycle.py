@@ -81,7 +81,7 @@ def install(
         if exchange.call.cancelled.is_set():
             status = CLIENT_GONE
         metrics.count(exchange, status)
-        tracer.record(exchange, status, request.headers)
+        tracer.record(exchange, status, {name.lower(): value for name, value in request.headers})
         access_log.info("request", extra={"values": _line(exchange, status, length)})
 
     app.register_error_handler(Exception, _refused)
@@ -116,7 +116,7 @@ def _as_refusal(error: Exception, exchange: Exchange) -> Refusal:
 
 def _line(exchange: Exchange, status: int, length: int) -> dict[str, Any]:
     """The values of the access log. The path is the route's, not the client's: that could hold anything."""
-    line = {
+    line: dict[str, Any] = {
         "request_id": exchange.request_id,
         "client": request.remote_addr,
         "method": request.method if request.url_rule else request.method[:10],

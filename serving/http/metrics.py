@@ -29,7 +29,7 @@ class Metrics:
 
     def __init__(self, repository: Repository):
         self.registry = CollectorRegistry()
-        made = {"registry": self.registry}
+        made: Any = {"registry": self.registry}
         by_task = ("model", "task")
         self.requests = Counter("bertms_requests", "Requests answered", ("model", "task", "code"), **made)
         self.request_seconds = Histogram(

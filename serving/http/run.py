@@ -12,7 +12,7 @@ from types import FrameType
 from bert_ms.errors import BertMsError
 
 from ..service import Repository
-from ..settings import ServerSettings
+from ..settings import ModelSettings, ServerSettings
 from . import logs
 from .app import create_admin_app, create_app
 from .metrics import Metrics
@@ -120,7 +120,11 @@ def _url(server: Server) -> str:
 def _open(settings: ServerSettings) -> Repository:
     from ..repository import open_repository
 
-    return open_repository(settings.specs(), root=settings.model_root)
+    return open_repository(
+        settings.specs(),
+        root=settings.model_root,
+        make_spec=lambda name, source: settings.spec(name, ModelSettings(source=source)),
+    )
 
 
 def _allow_files(wanted: int) -> int:

@@ -21,7 +21,7 @@ Parameters = Annotated[
     dict[str, bool | int | float | str | list[str] | None], Field(max_length=64, description="of the protocol, or ours")
 ]
 Size = Annotated[int, Field(ge=0, le=2**63 - 1)]
-_INTEGERS = {"INT32": np.dtype("<i4"), "INT64": np.dtype("<i8")}
+_INTEGERS: dict[str, np.dtype[Any]] = {"INT32": np.dtype("<i4"), "INT64": np.dtype("<i8")}
 
 
 class InputTensor(Taken):

@@ -68,7 +68,10 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         encodings, lengths = names.count(b"transfer-encoding"), names.count(b"content-length")
         if encodings > 1 or lengths > 1 or (encodings and lengths):
             raise ParsingError("the length of the body is given twice")
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:  # an address such as http://[::1, on which waitress 3.0 gives the connection up
+            raise ParsingError("the address is none") from error
         if encodings and self.version != "1.1":
             raise ParsingError("a transfer encoding belongs to HTTP/1.1")
         hosts = names.count(b"host")
@@ -86,6 +89,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     """
 
     parser_class = Parser
+    close_when_flushed: bool
+    request: Parser | None
     must_linger = False
     lingers_until: float | None = None
 
@@ -192,6 +197,10 @@ class _Refused(ErrorTask):  # type: ignore[misc]
 Channel.task_class, Channel.error_task_class = _Answer, _Refused
 
 
+def _nothing(environ: Any, start_response: Any) -> Any:
+    raise RuntimeError("the server was not started")
+
+
 class Server(TcpWSGIServer):  # type: ignore[misc]
     """One port, served by a thread that reads and writes and by threads that answer.
 
@@ -222,7 +231,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     ):
         self.settings = settings
         self.on_refused: Callable[[str], None] = lambda code: None
-        self._called: Any = None
+        self._called: Callable[..., Any] = _nothing
         self.map: dict[int, Any] = {}
         self._is_ending = threading.Event()
         self._thread: threading.Thread | None = None

@@ -190,7 +190,7 @@ class Wire:
             raise too_large(self.settings.max_body_bytes)
         body = request.get_data(cache=False)
         if operation.raw is not None:
-            return operation.raw(body, request.headers)
+            return operation.raw(body, dict(request.headers))
         _check_content_type()
         assert operation.takes is not None
         return validated(operation.takes, parse(body), max_items=self.settings.max_items)
