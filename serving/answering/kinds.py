@@ -117,8 +117,10 @@ def _questions(answerer: Answerer, backend: Any, inputs: Sequence[Any], options:
     longest = answerer.keeper.longest
     if stride is not None and not 0 <= stride < longest:
         raise ConfigError(f"doc_stride is {stride}: expected 0 to {longest - 1}.")
-    if top_k < 1:
-        raise ConfigError(f"top_k is {top_k}: expected at least 1.")
+    longest_answer = options.get("max_answer_len", 30)
+    for name, value in (("top_k", top_k), ("max_answer_len", longest_answer)):
+        if value < 1:
+            raise ConfigError(f"{name} is {value}: expected at least 1.")
     for index, item in enumerate(inputs):  # a longer one leaves windows that hardly move on: far too many of them
         asked = item["question"]
         if len(asked) > longest // 2 and len(answerer.tokenizer.encode(asked)) > longest // 2:
@@ -129,7 +131,7 @@ def _questions(answerer: Answerer, backend: Any, inputs: Sequence[Any], options:
     predictions = pipeline.answer(
         inputs,
         top_k=top_k,
-        max_answer_len=options.get("max_answer_len", 30),
+        max_answer_len=longest_answer,
         handle_impossible=with_null,
         null_threshold=options.get("null_threshold", 0.0),
     )

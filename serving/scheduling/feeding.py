@@ -87,24 +87,24 @@ class Feeder:
         """Feed the engine until it is closing time and nothing waits.
 
         Raises:
-            EngineGone: the engine died, fell silent, or computes wrongly. Requests that it was working on are refused,
-                those that wait still do.
+            EngineGone: the engine died, fell silent, or computes wrongly; `refuse` has to follow.
         """
-        try:
-            while (batch := self._next()) is not None:
-                self._send(batch)
-                following: Batch | None = batch
-                while following is not None:
-                    following = self._answer(following)
-        except EngineGone as gone:
-            fault = Unavailable(
-                f"the engine had to be restarted ({gone.reason}) while it worked on this.",
-                code="engine_restarting",
-                retry_after=RETRY_AFTER,
-            )
-            for one in self._flying:
-                self._queue.drop(one.submission, fault)
-            raise
+        while (batch := self._next()) is not None:
+            self._send(batch)
+            following: Batch | None = batch
+            while following is not None:
+                following = self._answer(following)
+
+    def refuse(self, why: str) -> None:
+        """Refuse the requests that the engine was working on when it went; those that wait still do."""
+        fault = Unavailable(
+            f"the engine had to be restarted ({why}) while it worked on this.",
+            code="engine_restarting",
+            retry_after=RETRY_AFTER,
+        )
+        for one in self._flying:
+            self._queue.drop(one.submission, fault)
+        self._flying = []
 
     def _next(self) -> Batch | None:
         """The next batch, waited for; None at closing time."""

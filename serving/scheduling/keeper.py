@@ -174,11 +174,9 @@ class Keeper:
                 self._fail(str(error))
                 break
             except EngineGone as gone:
-                self._deaths += 1
                 self._restarts(gone)
             except Exception as error:  # nothing else may end the thread while requests wait for it
                 logger.exception("model %s: the engine's thread failed", self._spec.name)
-                self._deaths += 1
                 self._restarts(EngineGone(f"{type(error).__name__}: {error}"))
         self._settled.set()
 
@@ -207,7 +205,7 @@ class Keeper:
             self._settled.set()
             feeder.run()
         finally:
-            self._engine, self._feeder = None, None
+            self._engine = None
             if engine.is_alive and not self._is_closing:
                 engine.kill()
             engine.close()
@@ -295,9 +293,15 @@ class Keeper:
         return Unavailable(f"model {self._spec.name!r} is not ready: {why}.", code=code, retry_after=after)
 
     def _restarts(self, gone: EngineGone) -> None:
-        """An engine is gone: say so, and start the next one, unless too many died."""
-        if self._is_closing:
-            return
+        """An engine is gone: say so, refuse what it worked on, and start the next one, unless too many died."""
+        self._deaths += 1
+        if not self._is_closing:
+            self._say_gone(gone)
+        if self._feeder is not None:
+            self._feeder.refuse(gone.reason)
+            self._feeder = None
+
+    def _say_gone(self, gone: EngineGone) -> None:
         logger.error("model %s: the engine is gone (%s): %s", self._spec.name, gone.reason, gone)
         self.tell("engine_restart", reason=gone.reason)
         if not self._settled.is_set() or self._deaths > self._spec.restart_limit:
