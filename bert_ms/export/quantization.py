@@ -88,6 +88,7 @@ def quantize(
         write = _write_dynamic if mode == "dynamic" else _write_static
         write(model, target, calibration, options)
         quantized = onnx.load(target)
+    _spare_other_readers(quantized, nodes)
     tables = shrink_tables(quantized)
     files = save(quantized, folder)
     return {
@@ -209,6 +210,22 @@ def _write_static(
         extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
         **options,
     )
+
+
+def _spare_other_readers(model: onnx.ModelProto, nodes: Sequence[str]) -> None:
+    """Give whoever reads a rounded tensor beside the int8 products, residual connections above all, the exact one.
+
+    onnxruntime lets every reader of a tensor that it rounds read the rounded one.
+    """
+    sources = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    exact = {
+        node.output[0]: sources[node.input[0]]
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in sources
+    }
+    for node in model.graph.node:
+        if node.name not in nodes:
+            node.input[:] = [exact.get(value, value) for value in node.input]
 
 
 class _Batches:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bert_ms.config import BertConfig
 from bert_ms.export.onnx_graph.graph import Graph, Value
-from bert_ms.export.onnx_graph.layers import dense, layer_norm
+from bert_ms.export.onnx_graph.layers import as_rows, dense, layer_norm
 from bert_ms.export.onnx_graph.relative_positions import distances
 from bert_ms.export.onnx_graph.sizes import shape, size
 
@@ -17,20 +17,20 @@ MASKED = float(np.finfo(np.float32).min)
 
 
 def self_attention(
-    graph: Graph, config: BertConfig, hidden_BSH: Value, mask: Value, input_ids: Value, name: str
+    graph: Graph, config: BertConfig, hidden_RH: Value, mask: Value, input_ids: Value, name: str
 ) -> Value:
-    """LayerNorm(hidden + Dense(attention(hidden))): [B, S, H] -> [B, S, H].
+    """LayerNorm(hidden + Dense(attention(hidden))): [R, H] -> [R, H].
 
     Args:
         graph: that is added to.
         config: of the network.
-        hidden_BSH: of the layer before.
+        hidden_RH: of the layer before, the rows of all tokens.
         mask: of `additive_mask`.
         input_ids: [B, S], for the sizes.
         name: of this attention.
     """
     query_BNSD, key_BNSD, value_BNSD = (
-        split(graph, config, dense(graph, hidden_BSH, f"{name}.{part}")) for part in ("query", "key", "value")
+        split(graph, config, dense(graph, hidden_RH, f"{name}.{part}"), input_ids) for part in ("query", "key", "value")
     )
     with graph.under(name):
         relative = distances(graph, config, name, input_ids)
@@ -42,16 +42,16 @@ def self_attention(
         context_BNSD = graph.op("MatMul", probs_BNST, value_BNSD)
         if relative is not None and relative.is_nezha:
             context_BNSD = graph.op("Add", context_BNSD, relative.context(probs_BNST))
-        context_BSND = graph.op("Transpose", context_BNSD, perm=(0, 2, 1, 3))
-        context_BSH = graph.op("Reshape", context_BSND, graph.integers(0, 0, config.hidden_size))
-    out_BSH = dense(graph, context_BSH, f"{name}.output")
-    return layer_norm(graph, graph.op("Add", out_BSH, hidden_BSH), f"{name}.layer_norm", eps=config.layer_norm_eps)
+        context_RH = as_rows(graph, graph.op("Transpose", context_BNSD, perm=(0, 2, 1, 3)), config.hidden_size)
+    out_RH = dense(graph, context_RH, f"{name}.output")
+    return layer_norm(graph, graph.op("Add", out_RH, hidden_RH), f"{name}.layer_norm", eps=config.layer_norm_eps)
 
 
-def split(graph: Graph, config: BertConfig, x_BSH: Value) -> Value:
+def split(graph: Graph, config: BertConfig, x_RH: Value, input_ids: Value) -> Value:
     """Heads of a projection, [B, N, S, D]."""
-    apart = graph.integers(0, 0, config.num_attention_heads, config.head_size)
-    return graph.op("Transpose", graph.op("Reshape", x_BSH, apart), perm=(0, 2, 1, 3))
+    sizes = (size(graph, input_ids, 0), size(graph, input_ids, 1))
+    apart = shape(graph, *sizes, graph.integers(config.num_attention_heads, config.head_size))
+    return graph.op("Transpose", graph.op("Reshape", x_RH, apart), perm=(0, 2, 1, 3))
 
 
 def additive_mask(graph: Graph, config: BertConfig, attention_mask: Value) -> Value:

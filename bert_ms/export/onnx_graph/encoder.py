@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from bert_ms.config import BertConfig
 from bert_ms.export.onnx_graph.attention import additive_mask, self_attention
 from bert_ms.export.onnx_graph.graph import Graph, Value
-from bert_ms.export.onnx_graph.layers import activation, dense, layer_norm
-from bert_ms.export.onnx_graph.sizes import size
+from bert_ms.export.onnx_graph.layers import activation, as_rows, dense, layer_norm
+from bert_ms.export.onnx_graph.sizes import shape, size
 from bert_ms.records import ATTENTION_MASK, INPUT_IDS, TOKEN_TYPE_IDS
 
 
@@ -34,31 +34,37 @@ def embeddings(graph: Graph, config: BertConfig, inputs: Inputs) -> Value:
     return layer_norm(graph, hidden_BSH, "embeddings.layer_norm", eps=config.layer_norm_eps)
 
 
-def feed_forward(graph: Graph, config: BertConfig, hidden_BSH: Value, name: str) -> Value:
-    """LayerNorm(hidden + Dense(act(Dense(hidden)))): [B, S, H] -> [B, S, H], through [B, S, I]."""
-    inner_BSI = dense(graph, hidden_BSH, f"{name}.intermediate")
+def feed_forward(graph: Graph, config: BertConfig, hidden_RH: Value, name: str) -> Value:
+    """LayerNorm(hidden + Dense(act(Dense(hidden)))): [R, H] -> [R, H], through [R, I]."""
+    inner_RI = dense(graph, hidden_RH, f"{name}.intermediate")
     with graph.under(name):
-        active_BSI = activation(graph, inner_BSI, config.hidden_act)
-    out_BSH = dense(graph, active_BSI, f"{name}.output")
-    return layer_norm(graph, graph.op("Add", out_BSH, hidden_BSH), f"{name}.layer_norm", eps=config.layer_norm_eps)
+        active_RI = activation(graph, inner_RI, config.hidden_act)
+    out_RH = dense(graph, active_RI, f"{name}.output")
+    return layer_norm(graph, graph.op("Add", out_RH, hidden_RH), f"{name}.layer_norm", eps=config.layer_norm_eps)
 
 
-def hidden_states(graph: Graph, config: BertConfig, inputs: Inputs) -> list[Value]:
-    """The L + 1 hidden states [B, S, H], from the embeddings to the last layer."""
+def encoder(graph: Graph, config: BertConfig, inputs: Inputs) -> Value:
+    """The last hidden states of all tokens, one after the other, [R, H].
+
+    Products of such rows are one operator with their bias, which products of [B, S, H] are not.
+    """
     mask = additive_mask(graph, config, inputs.attention_mask)
-    states = [embeddings(graph, config, inputs)]
+    hidden_RH = as_rows(graph, embeddings(graph, config, inputs), config.hidden_size)
     for i in range(config.num_hidden_layers):
         name = f"encoder.layers.{i}"
-        hidden_BSH = self_attention(graph, config, states[-1], mask, inputs.input_ids, f"{name}.attention")
-        states.append(feed_forward(graph, config, hidden_BSH, f"{name}.feed_forward"))
-    return states
+        hidden_RH = self_attention(graph, config, hidden_RH, mask, inputs.input_ids, f"{name}.attention")
+        hidden_RH = feed_forward(graph, config, hidden_RH, f"{name}.feed_forward")
+    return hidden_RH
 
 
-def pooler(graph: Graph, hidden_BSH: Value) -> Value:
-    """tanh(Dense(hidden state of the first token)): [B, S, H] -> [B, H]."""
-    return graph.op("Tanh", dense(graph, first_token(graph, hidden_BSH), "pooler.dense"))
+def tokens(graph: Graph, x_RW: Value, inputs: Inputs, *widths: int) -> Value:
+    """Rows as [B, S, W] again, or as [B, S] where no width is given."""
+    sizes = [size(graph, inputs.input_ids, axis) for axis in (0, 1)]
+    return graph.op("Reshape", x_RW, shape(graph, *sizes, *(graph.integers(width) for width in widths)))
 
 
-def first_token(graph: Graph, hidden_BSH: Value) -> Value:
-    """[B, S, H] -> [B, H]."""
-    return graph.op("Gather", hidden_BSH, graph.constant(0, "int64"), axis=1)
+def pooler(graph: Graph, config: BertConfig, hidden_RH: Value, inputs: Inputs) -> Value:
+    """tanh(Dense(hidden state of the first token)): [R, H] -> [B, H]."""
+    hidden_BSH = tokens(graph, hidden_RH, inputs, config.hidden_size)
+    first_BH = graph.op("Gather", hidden_BSH, graph.constant(0, "int64"), axis=1)
+    return graph.op("Tanh", dense(graph, first_BH, "pooler.dense"))

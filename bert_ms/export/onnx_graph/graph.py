@@ -73,13 +73,11 @@ class Graph:
             self._scope = outside
         return self._once[(key,)]
 
-    def weight(self, name: str, *, transposed: bool = False) -> Value:
-        """A parameter of the network, as it is or with its two axes exchanged, float32."""
-        value = f"{name}.transposed" if transposed else name
-        if value not in self.initializers:
-            array = self.array(name)
-            self.initializers[value] = np.asarray(array.T if transposed else array, order="C")
-        return value
+    def weight(self, name: str) -> Value:
+        """A parameter of the network under its own name, float32."""
+        if name not in self.initializers:
+            self.initializers[name] = self.array(name)
+        return name
 
     def array(self, name: str) -> np.ndarray:
         """A parameter's numbers, float32.
@@ -89,7 +87,7 @@ class Graph:
         """
         if name not in self._weights:
             raise CheckpointError(f"the network has no parameter '{name}', which its configuration asks for.")
-        return np.asarray(self._weights[name](), np.float32)
+        return np.asarray(self._weights[name](), np.float32, order="C")
 
     def own(self, name: str, array: np.ndarray) -> Value:
         """An array that is no parameter, under a name of its own."""

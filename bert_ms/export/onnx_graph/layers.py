@@ -8,11 +8,24 @@ from collections.abc import Callable
 from bert_ms.export.onnx_graph.graph import Graph, Value
 
 
-def dense(graph: Graph, x: Value, name: str) -> Value:
-    """y = x W^T + b of the layer called `name`: x [..., in] -> [..., out]."""
+def dense(graph: Graph, x: Value, name: str, *, table: str | None = None, bias: str | None = None) -> Value:
+    """y = x W^T + b of the layer called `name`: x [R, in] -> [R, out].
+
+    Args:
+        graph: that is added to.
+        x: rows.
+        name: of the layer.
+        table: name of the weight [out, in] where it is not `name` + ".weight".
+        bias: name of the bias [out] where it is not `name` + ".bias".
+    """
+    weight, bias = graph.weight(table or f"{name}.weight"), graph.weight(bias or f"{name}.bias")
     with graph.under(name):
-        product = graph.op("MatMul", x, graph.weight(f"{name}.weight", transposed=True))
-        return graph.op("Add", product, graph.weight(f"{name}.bias"))
+        return graph.op("Gemm", x, weight, bias, transB=1)
+
+
+def as_rows(graph: Graph, x_BSH: Value, width: int) -> Value:
+    """The vectors of all tokens one after the other, [B, S, H] -> [R, H], R = B * S."""
+    return graph.op("Reshape", x_BSH, graph.integers(-1, width))
 
 
 def layer_norm(graph: Graph, x: Value, name: str, *, eps: float) -> Value:
