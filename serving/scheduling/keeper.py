@@ -9,24 +9,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bert_ms.errors import ConfigError
-
-from ..engine import shapes
 from ..engine.process import EngineGone, EngineProcess, EngineRefused, Hello
 from ..faults import DeadlineExceeded, Unavailable
 from ..service import State
 from ..spec import ModelSpec
-from .canary import Canary
-from .costs import Costs
 from .feeding import Feeder
 from .queue import RowQueue
 from .rows import Row, Submission
+from .starting import Started, bring_up
 
 logger = logging.getLogger(__name__)
 
 _JOB = ("task", "engine", "device", "dtype", "threads", "allow_new_head")
 _LONGEST_BACKOFF, SLOW_RETRY = 30.0, 60.0
-USUAL_LENGTH = 512  # of a network without a longest row (NEZHA)
 
 
 class Keeper:
@@ -63,7 +58,7 @@ class Keeper:
         self.counts: Counter[str] = Counter()
         self._state: State = "loading"
         self._queue: RowQueue | None = None
-        self._canary: Canary | None = None
+        self._started: Started | None = None
         self._feeder: Feeder | None = None
         self._engine: Any = None
         self._deaths = 0  # in a row, without an answer between them
@@ -186,11 +181,19 @@ class Keeper:
         job = {key: getattr(self._spec, key) for key in _JOB} | {"source": self._source}
         self._engine = engine = self._start(job, on_exit=self._wake)
         try:
-            queue, canary, hello = self._prepare(engine)
+            started = bring_up(
+                engine,
+                self._spec,
+                before=self._started,
+                longest=self._longest,
+                accept=self._accept,
+                say=self._say,
+            )
+            hello = started.hello
             feeder = Feeder(
                 engine,
-                queue,
-                canary,
+                self._ready_queue(started),
+                started.canary,
                 pad_token=hello.config.pad_token_id or 0,
                 with_positions=hello.takes_positions,
                 row_outputs=hello.row_outputs,
@@ -210,63 +213,22 @@ class Keeper:
                 engine.kill()
             engine.close()
 
-    def _prepare(self, engine: Any) -> tuple[RowQueue, Canary, Hello]:
-        """Open, warm and check an engine."""
-        spec = self._spec
-        hello = engine.open(timeout=spec.start_seconds)
-        if self.hello is not None and hello.version != self.hello.version:
-            raise EngineGone(
-                f"the weights have changed since they were loaded ({self.hello.version}, now {hello.version}): load "
-                f"the model anew"
-            )
-        self._accept(hello)
-        network = hello.config.max_sequence_length or USUAL_LENGTH
-        longest = min(filter(None, (network, spec.max_length, self._longest)))
-        wanted = self._shapes(hello, longest)
-
-        def progress(done: int, of: int) -> None:
-            self.reason = f"loading: {done} of {of} shapes"
-
-        progress(0, len(wanted))
-        token = hello.config.pad_token_id or 0
-        seconds = engine.warm(wanted, token=token, timeout=spec.start_seconds, on_progress=progress)
-        canary = self._canary or Canary(
-            hello.config.vocab_size,
-            row_outputs=hello.row_outputs,
-            with_positions=hello.takes_positions,
-            is_half=spec.dtype not in (None, "float32"),
-        )
-        engine.send(canary.arrays(wanted[0]), rows=1, timeout=spec.start_seconds)
-        problem = canary.problem(engine.receive(timeout=spec.start_seconds).outputs)
-        if problem is not None:
-            raise EngineGone(f"{problem}: it would answer wrongly")
-        costs = Costs(seconds)
-        queue = self._queue
+    def _ready_queue(self, started: Started) -> RowQueue:
+        """The queue, which outlives the engines, with the costs of this one."""
+        spec, queue = self._spec, self._queue
         if queue is None:
             queue = RowQueue(
-                costs,
+                started.costs,
                 max_items=spec.max_queue_items,
                 max_tokens=spec.max_queue_tokens,
                 max_seconds=spec.max_queue_seconds,
                 on_drop=lambda reason: self.tell("rejected", reason=reason),
             )
         else:
-            queue.recost(costs)
-        self.longest = costs.lengths[-1]
-        self.hello, self._canary, self._queue = hello, canary, queue
-        return queue, canary, hello
-
-    def _shapes(self, hello: Hello, longest: int) -> list[shapes.Shape]:
-        spec = self._spec
-        try:
-            if spec.shapes is not None:
-                return shapes.check(list(spec.shapes), longest=longest, max_batch_tokens=spec.max_batch_tokens)
-            if hello.shapes:
-                fitting = [shape for shape in hello.shapes if shape[1] <= longest]
-                return shapes.check(fitting, longest=longest)
-        except ConfigError as error:
-            raise EngineRefused(str(error)) from None
-        return shapes.choose(longest, device=hello.device, max_batch_tokens=spec.max_batch_tokens)
+            queue.recost(started.costs)
+        self.longest = started.costs.lengths[-1]
+        self.hello, self._started, self._queue = started.hello, started, queue
+        return queue
 
     def _open_queue(self, submission: Submission) -> RowQueue:
         queue = self._queue
@@ -325,6 +287,9 @@ class Keeper:
             seconds = min(0.5 * 2.0 ** (self._deaths - 2), _LONGEST_BACKOFF)
         with self._changed:
             self._changed.wait_for(lambda: self._is_closing, seconds)
+
+    def _say(self, reason: str) -> None:
+        self.reason = reason
 
     def _change(self, state: State, reason: str) -> None:
         self._state, self.reason = state, reason

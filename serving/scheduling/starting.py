@@ -1,0 +1,101 @@
+"""From an engine that was just started to one that may answer: opened, compiled, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bert_ms.errors import ConfigError
+
+from ..engine import shapes
+from ..engine.process import EngineGone, EngineRefused, Hello
+from ..spec import ModelSpec
+from .canary import Canary
+from .costs import Costs
+
+USUAL_LENGTH = 512  # of a network without a longest row (NEZHA)
+
+
+@dataclass(frozen=True)
+class Started:
+    """An engine that may answer.
+
+    Attributes:
+        hello: what it says of its network.
+        costs: of the shapes that it has compiled.
+        canary: what tells whether it computes as the first engine of this model did.
+    """
+
+    hello: Hello
+    costs: Costs
+    canary: Canary
+
+
+def bring_up(
+    engine: Any,
+    spec: ModelSpec,
+    *,
+    before: Started | None,
+    longest: int | None,
+    accept: Callable[[Hello], None],
+    say: Callable[[str], None],
+) -> Started:
+    """Open, warm and check an engine.
+
+    Args:
+        engine: an `EngineProcess`.
+        spec: of the model.
+        before: the engine that this one follows, whose weights and answers it must have.
+        longest: tokens of the longest row, where less is wanted than the network takes.
+        accept: called before anything is compiled; what it raises ends the start.
+        say: told how far it is, in words.
+
+    Raises:
+        EngineRefused: the source cannot be served.
+        EngineGone: it died, took too long, has other weights, or computes otherwise than before.
+    """
+    hello = engine.open(timeout=spec.start_seconds)
+    if before is not None and hello.version != before.hello.version:
+        raise EngineGone(
+            f"the weights have changed since they were loaded ({before.hello.version}, now {hello.version}): load the "
+            f"model anew"
+        )
+    accept(hello)
+    network = hello.config.max_sequence_length or USUAL_LENGTH
+    wanted = _shapes(spec, hello, min(filter(None, (network, spec.max_length, longest))))
+    say(f"loading: 0 of {len(wanted)} shapes")
+    seconds = engine.warm(
+        wanted,
+        token=hello.config.pad_token_id or 0,
+        timeout=spec.start_seconds,
+        on_progress=lambda done, of: say(f"loading: {done} of {of} shapes"),
+    )
+    canary = before.canary if before is not None else _canary(spec, hello)
+    engine.send(canary.arrays(wanted[0]), rows=1, timeout=spec.start_seconds)
+    problem = canary.problem(engine.receive(timeout=spec.start_seconds).outputs)
+    if problem is not None:
+        raise EngineGone(f"{problem}: it would answer wrongly")
+    return Started(hello, Costs(seconds), canary)
+
+
+def _canary(spec: ModelSpec, hello: Hello) -> Canary:
+    return Canary(
+        hello.config.vocab_size,
+        row_outputs=hello.row_outputs,
+        with_positions=hello.takes_positions,
+        is_half=spec.dtype not in (None, "float32"),
+    )
+
+
+def _shapes(spec: ModelSpec, hello: Hello, longest: int) -> list[shapes.Shape]:
+    """What to compile, the cheapest first."""
+    try:
+        if spec.shapes is not None:
+            return shapes.check(list(spec.shapes), longest=longest, max_batch_tokens=spec.max_batch_tokens)
+        if hello.shapes:
+            fitting = [shape for shape in hello.shapes if shape[1] <= longest]
+            return shapes.check(fitting, longest=longest)
+    except ConfigError as error:
+        raise EngineRefused(str(error)) from None
+    return shapes.choose(longest, device=hello.device, max_batch_tokens=spec.max_batch_tokens)
