@@ -20,6 +20,10 @@ class Costs:
 
     Args:
         seconds: by (rows, tokens); every length has a shape of one row.
+
+    Attributes:
+        lengths: that rows are padded to, ascending.
+        warmed: seconds of each shape at warm-up.
     """
 
     def __init__(self, seconds: Mapping[Shape, float]):
@@ -28,16 +32,16 @@ class Costs:
             self._rows.setdefault(length, []).append(rows)
         self.lengths = sorted(self._rows)
         # What was seen at warm-up may be a hiccup: no batch is thought to take longer than its rows alone.
-        self._warm = {
+        self.warmed = {
             (rows, length): max(min(value, rows * seconds[(1, length)]), 1e-6)
             for (rows, length), value in seconds.items()
         }
-        self._ratio = dict.fromkeys(self._warm, 1.0)  # of what is seen now to what was seen then
+        self._ratio = dict.fromkeys(self.warmed, 1.0)  # of what is seen now to what was seen then
         self._latest: deque[float] = deque(maxlen=_REMEMBERED)
 
     def seconds(self, shape: Shape) -> float:
         """Of a batch."""
-        return self._warm[shape] * self._ratio[shape]
+        return self.warmed[shape] * self._ratio[shape]
 
     def length_for(self, count: int) -> int:
         """The shortest length that holds a row of so many tokens."""
@@ -54,11 +58,11 @@ class Costs:
     def saw(self, shape: Shape, seconds: float) -> None:
         """Follow what a batch took."""
         self._latest.append(seconds)
-        seen = max(seconds, 1e-6) / self._warm[shape]
+        seen = max(seconds, 1e-6) / self.warmed[shape]
         for other, ratio in self._ratio.items():
             self._ratio[other] = ratio + (_FOLLOW if other == shape else _DRIFT) * (seen - ratio)
 
     def patience(self, floor: float) -> float:
         """Seconds of silence after which an engine is taken for dead: 20 times the 99th percentile of its batches."""
-        seen = float(np.percentile(list(self._latest), 99)) if self._latest else max(self._warm.values())
+        seen = float(np.percentile(list(self._latest), 99)) if self._latest else max(self.warmed.values())
         return max(floor, _WATCHDOG_TIMES * seen)
