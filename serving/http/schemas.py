@@ -78,7 +78,9 @@ class QaOptions(Taken):
 
     top_k: int = Field(3, ge=1, le=100, description="answers to a question")
     max_answer_len: int = Field(30, ge=1, le=512, description="longest answer in tokens")
-    doc_stride: int = Field(128, ge=1, le=8192, description="tokens that two windows over a long passage share")
+    doc_stride: int | None = Field(
+        None, ge=1, le=8192, description="tokens that two windows share; default 128, less where windows are short"
+    )
     handle_impossible: bool = Field(True, description="whether the best answer may be none: an empty text")
     null_threshold: float = Field(
         0.0, ge=-1000, le=1000, description="none is best where its score exceeds the others' by more than this"
