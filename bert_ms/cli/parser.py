@@ -184,6 +184,7 @@ def _convert(command: argparse.ArgumentParser) -> None:
 
 
 def _export(command: argparse.ArgumentParser) -> None:
+    command.usage = "%(prog)s SOURCE DESTINATION [options] [-c CONFIG] [key=value ...]"
     command.add_argument("source", help="the folder of a run, a checkpoint of any format, or a catalogue name")
     command.add_argument("destination", help="a folder that is not there yet, or is empty")
     command.add_argument(
@@ -197,6 +198,12 @@ def _export(command: argparse.ArgumentParser) -> None:
         "--buckets", metavar="BxS,...", help="rows x tokens of each graph of mindir and air; default 1x128,8x384"
     )
     command.add_argument("--precision", choices=("float32", "float16"), help="of mindir and air; default float32")
+    command.add_argument("--quantize", choices=("dynamic", "static"), help="round an ONNX file to INT8, with a report")
+    command.add_argument("--calibration", metavar="FILE", help="rows of your own: static measures its ranges on them")
+    command.add_argument(
+        "--evaluation", metavar="FILE", help="labelled rows: the report has the scores before and after"
+    )
+    command.add_argument("-c", "--config", metavar="CONFIG", help="how these two files are read, with key=value")
     command.add_argument("--model-config", metavar="FILE", help="of the network, where the source has none")
     command.add_argument("--vocab", metavar="FILE", help="of the network, where the source has none")
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu", "ascend"), help="default auto")
@@ -366,6 +373,9 @@ Examples:
   bert-ms export runs/squad_sample exported/squad                 an ONNX file, for ONNX Runtime and others
   bert-ms export minilm exported/minilm --dry-run                 what would be written, and how much
   bert-ms export runs/ner exported/ner --format mindir --buckets 1x64,8x64,8x256
+  bert-ms export runs/squad_sample exported/squad_int8 --quantize dynamic --evaluation sample
+  bert-ms export runs/sst2 exported/sst2_int8 --quantize static --calibration train.tsv --evaluation dev.tsv \\
+      -c glue_sst2
 The folder holds the graph with its tokenizer and configuration, and export.json. It is compared with the network on
 real text before it is called done, and used like any other source:
   bert-ms predict -c runs/squad_sample/resolved_config.yaml source=exported/squad predict_file=questions.json

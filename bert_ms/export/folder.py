@@ -71,8 +71,8 @@ class ExportRecord:
         files: every other file of the folder by its name, or by `folder/name` where it lies in one below.
         buckets: (B, S) that there is a graph for, where shapes are fixed; empty where any batch and length will do.
         source: `name` as the caller gave it, and `sha256` of its weights file.
-        verification: how it compared with the Cell.
-        quantization: the report of a quantised file, JSON values; None where the numbers are floating point.
+        verification: how it compared with the Cell; of an INT8 file, how the float32 file did that it was made of,
+            while `quantization.json` beside it says what rounding cost. None of AIR, which only other programs run.
         versions: of the packages that made it.
         created: date and time, ISO 8601.
         format_version: of this layout.
@@ -88,7 +88,6 @@ class ExportRecord:
     buckets: tuple[tuple[int, int], ...] = ()
     source: Mapping[str, str]
     verification: Verification | None = None
-    quantization: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str
     format_version: int = FORMAT_VERSION
@@ -315,7 +314,7 @@ def _value(name: str, value: Any, *, is_nested: bool) -> Any:
         return {key: typed(text, str) for key, text in _mapping(value).items()}
     if name == "files":
         return _mapping(value)
-    if name in ("verification", "quantization"):
+    if name == "verification":
         return None if value is None else _mapping(value)
     return typed(value, _HINTS[name])
 

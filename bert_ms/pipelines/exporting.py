@@ -7,65 +7,27 @@ import datetime
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bert_ms import __version__, checkpoint, compat, kernels, tasks
+from bert_ms import __version__, compat, kernels, tasks
 from bert_ms.checkpoint.manifest import sha256
-from bert_ms.config import BertConfig
-from bert_ms.errors import CheckpointError, ConfigError, unknown
+from bert_ms.config import BertConfig, RunConfig
+from bert_ms.errors import CheckpointError
 from bert_ms.export import folder as folders
-from bert_ms.export.buckets import Bucket, settled_buckets
+from bert_ms.export.buckets import Bucket
 from bert_ms.export.folder import ExportRecord, Verification
 from bert_ms.export.interface import outputs_of
-from bert_ms.export.mindir import check_device, file_name
-from bert_ms.hub import catalogue
+from bert_ms.pipelines.export_plan import PACKAGES, ExportPlan, plan_export
+from bert_ms.pipelines.quantizing import quantized
 from bert_ms.pipelines.sentences import settings
 from bert_ms.records import INPUT_NAMES
-from bert_ms.tokenization import Tokenizer
 
 logger = logging.getLogger(__name__)
-
-# Numbers that a format can be written in, the usual first.
-PRECISIONS = {"onnx": ("float32",), "mindir": ("float32", "float16"), "air": ("float32", "float16")}
-_PACKAGES = ("onnx", "onnxruntime")
-_WEIGHT_BYTES = 4  # weights are kept in float32, and cast in the graph where it computes in less
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportPlan:
-    """What an export is going to write; all that can be wrong with it without MindSpore is known not to be.
-
-    Attributes:
-        source: as it was given.
-        destination: folder to write.
-        format: onnx, mindir or air.
-        task: of the network.
-        precision: of its numbers.
-        buckets: (rows, tokens) of each graph; empty where one takes any.
-        outputs: that the network will return.
-        parameters: numbers in it.
-        files: names of the graph files, with their bytes, roughly.
-        opened: the weights.
-        tokenizer: of the network.
-    """
-
-    source: str
-    destination: Path
-    format: str
-    task: str
-    precision: str
-    buckets: tuple[Bucket, ...]
-    outputs: tuple[str, ...]
-    parameters: int
-    files: Mapping[str, int]
-    opened: checkpoint.Checkpoint
-    tokenizer: Tokenizer
 
 
 def export_model(
@@ -76,6 +38,10 @@ def export_model(
     task: str | None = None,
     buckets: Sequence[Bucket] | None = None,
     precision: str | None = None,
+    quantize: str | None = None,
+    calibration: str | os.PathLike[str] | None = None,
+    evaluation: str | os.PathLike[str] | None = None,
+    run: RunConfig | None = None,
     config: Any = None,
     vocab: str | os.PathLike[str] | None = None,
     do_lower_case: bool | None = None,
@@ -94,6 +60,11 @@ def export_model(
         task: a task name; None takes what the weights were trained for.
         buckets: (rows, tokens) of each graph of "mindir" and "air"; None takes (1, 128) and (8, 384).
         precision: float32 (None); "mindir" and "air" also in float16.
+        quantize: "dynamic" or "static" rounds the weights of an ONNX file, and what they are multiplied with, to INT8;
+            the report `quantization.json` says what that cost.
+        calibration: a file of your own data, on which "static" measures its ranges and the report its differences.
+        evaluation: a file of labelled data that the report scores both files on.
+        run: how these two files are read; None reads them as the task usually does.
         config: the configuration, for weights that come without one.
         vocab: a vocabulary file, for weights that come without one.
         do_lower_case: casing, for a vocabulary that does not say.
@@ -121,6 +92,10 @@ def export_model(
         task=task,
         buckets=buckets,
         precision=precision,
+        quantize=quantize,
+        calibration=calibration,
+        evaluation=evaluation,
+        run=run,
         config=config,
         vocab=vocab,
         do_lower_case=do_lower_case,
@@ -133,80 +108,24 @@ def export_model(
     return record
 
 
-def plan_export(
-    source: str | os.PathLike[str],
-    destination: str | os.PathLike[str],
-    *,
-    format: str = "onnx",
-    task: str | None = None,
-    buckets: Sequence[Bucket] | None = None,
-    precision: str | None = None,
-    config: Any = None,
-    vocab: str | os.PathLike[str] | None = None,
-    do_lower_case: bool | None = None,
-    overwrite: bool = False,
-) -> ExportPlan:
-    """What `export_model` would write with the same arguments; nothing is written.
-
-    Raises:
-        ConfigError: an argument cannot be used.
-        CheckpointError: the weights cannot be read or have no head for the task, or the destination is taken.
-        DependencyError: the packages of the extra [onnx] are not installed.
-        DeviceError: AIR was asked for, and there is no Ascend.
-    """
-    _check_arguments(format, task, buckets, precision)
-    folders.check_destination(destination, overwrite=overwrite)
-    if format == "air":
-        check_device(format)
-    if format == "onnx":
-        for package in _PACKAGES:
-            compat.require(package, extra="onnx", purpose="export to ONNX")
-    path = catalogue.resolve(source)
-    opened = checkpoint.open_checkpoint(path, config=config)
-    chosen = task or opened.task
-    tokenizer = Tokenizer.from_pretrained(path, vocab=vocab, do_lower_case=do_lower_case)
-    tokenizer.check_against(opened.config.vocab_size)
-    settled = () if format == "onnx" else settled_buckets(buckets, opened.config.max_sequence_length)
-    numbers = sum(prod(entry.shape) for entry in opened.entries.values())
-    names = [file_name(bucket, format) for bucket in settled] or ["model.onnx"]
-    has_pooler = "pooler.dense.weight" in opened.entries
-    return ExportPlan(
-        source=str(source),
-        destination=Path(destination).expanduser(),
-        format=format,
-        task=chosen,
-        precision=precision or PRECISIONS[format][0],
-        buckets=settled,
-        outputs=outputs_of(chosen, dataclasses.replace(opened.config, add_pooler=has_pooler))[0],
-        parameters=numbers,
-        files=dict.fromkeys(names, numbers * _WEIGHT_BYTES),
-        opened=opened,
-        tokenizer=tokenizer,
-    )
-
-
-def _check_arguments(format: str, task: str | None, buckets: Sequence[Bucket] | None, precision: str | None) -> None:
-    problems = []
-    if format not in folders.FORMATS:
-        raise ConfigError(unknown("format", format, folders.FORMATS))
-    if task is not None and task not in tasks.TASKS:
-        problems.append(unknown("task", task, tasks.TASKS))
-    if buckets is not None and format == "onnx":
-        problems.append("buckets are given, and an ONNX file takes any batch and length: leave them out.")
-    if precision is not None and precision not in PRECISIONS[format]:
-        problems.append(f"precision is {precision}: {format} is written in {' or '.join(PRECISIONS[format])}.")
-    if problems:
-        raise ConfigError(problems)
-
-
 def _write(plan: ExportPlan, scratch: Path) -> ExportRecord:
     """Everything but the record itself."""
+    if plan.quantization is None:
+        return _write_float(plan, scratch)
+    with tempfile.TemporaryDirectory(prefix=".bert_ms-", dir=scratch.parent) as place:
+        before = Path(place)
+        _write_float(plan, before).write(before)
+        return quantized(before, scratch, plan.quantization, plan.tokenizer)
+
+
+def _write_float(plan: ExportPlan, scratch: Path) -> ExportRecord:
     write = _write_onnx if plan.format == "onnx" else _write_graphs
     network, draft = write(plan, scratch)
     _write_companions(plan, network, scratch)
     record = dataclasses.replace(draft, files=folders.stored_files(scratch))
     verification = _verified(plan, network, record, scratch)
-    logger.info("verified on %d rows of text", verification.inputs if verification else 0)
+    if verification is not None:
+        logger.info("verified on %d rows of text", verification.inputs)
     return dataclasses.replace(record, verification=verification)
 
 
@@ -247,7 +166,7 @@ def _draft(plan: ExportPlan, config: BertConfig) -> ExportRecord:
     outputs, row_outputs = outputs_of(plan.task, config)
     versions = {"bert_ms": __version__, "mindspore": compat.mindspore().__version__}
     if plan.format == "onnx":
-        for package in _PACKAGES:
+        for package in PACKAGES:
             versions[package] = compat.require(package, extra="onnx", purpose="export to ONNX").__version__
     return ExportRecord(
         format=plan.format,  # type: ignore[arg-type]

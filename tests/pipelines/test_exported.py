@@ -47,6 +47,12 @@ def network(folder: Path, task: str, **config: Any) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prepared features stay among the tests' own files."""
+    monkeypatch.setenv("BERT_MS_CACHE", str(place / "cache"))
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compat.use_device("cpu", graph_mode=True)
@@ -242,3 +248,32 @@ def test_a_network_without_the_head_is_not_exported(tmp_path: Path, place: Path)
     with pytest.raises(CheckpointError, match="has no head for 'question-answering'"):
         bert_ms.export_model(PACKAGED_DATA / "pipelines" / "encoder", tmp_path / "out", task="question-answering")
     assert not (tmp_path / "out").exists()
+
+
+def test_rounding_to_int8_is_reported_on_the_users_own_data(
+    answers: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tiny.questions(tmp_path / "dev.json", 3))
+    run = run_config(answers["cell"], tmp_path / "unused")
+    with pytest.raises(ConfigError, match="quantize is static, which measures ranges on rows of your own data"):
+        bert_ms.export_model(answers["cell"], tmp_path / "int8", quantize="static")
+    record = bert_ms.export_model(
+        answers["cell"], tmp_path / "int8", quantize="static", calibration=file, evaluation=file, run=run
+    )
+    report = json.loads((tmp_path / "int8" / "quantization.json").read_text())
+    assert record.precision == "int8-static"
+    assert report["calibration_rows"] >= 3  # windows on them
+    assert report["scores"]["float32"]["total"] == report["scores"]["int8"]["total"] == 3
+    for found in report["differences"].values():
+        assert found["cosine"] > 0.9
+        assert found["max_abs"] > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dev.json", "int8"]
+    assert main(["inspect", str(tmp_path / "int8")]) == 0
+    shown = capsys.readouterr().out
+    assert "onnx, int8-static" in shown
+    assert "score        f1:" in shown
+    assert f"rounding     start_logits: cosine {report['differences']['start_logits']['cosine']:.4f}" in shown
+    answer = bert_ms.pipeline("question-answering", tmp_path / "int8", max_length=LENGTH)(
+        {"question": "where is it ?", "context": "it is in the north ."}
+    )
+    assert set(answer) == {"answer", "score", "start", "end"}
