@@ -208,7 +208,11 @@ class Client:
         size = len(inputs) if len(inputs) <= 1 else self.max_items
         results: list[Any] = []
         for begin in range(0, len(inputs), size or 1):
-            results += self._results(kind, list(inputs[begin : begin + size]), request)
+            try:
+                results += self._results(kind, list(inputs[begin : begin + size]), request)
+            except ServerError as error:
+                error.pointer = _shifted(error.pointer, begin)
+                raise
         return results
 
     def _results(self, kind: str, inputs: list[Any], request: dict[str, Any]) -> list[Any]:
@@ -222,3 +226,11 @@ class Client:
                 code="unexpected_answer",
             )
         return results
+
+
+def _shifted(pointer: str | None, begin: int) -> str | None:
+    """A pointer into one of several requests as one into all that was asked."""
+    parts = (pointer or "").split("/")
+    if parts[:2] == ["", "inputs"] and len(parts) > 2 and parts[2].isdecimal():
+        return "/".join([*parts[:2], str(int(parts[2]) + begin), *parts[3:]])
+    return pointer

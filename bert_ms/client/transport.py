@@ -37,10 +37,13 @@ class ServerError(BertMsError, RuntimeError):
     ):
         self.detail, self.status, self.code = detail, status, code
         self.pointer, self.request_id = pointer, request_id
-        place = f" at {pointer}" if pointer else ""
-        number = f" {status}" if status else ""
-        name = f" (request {request_id})" if request_id else ""
-        super().__init__(f"{code}{number}{place}: {detail}{name}")
+        super().__init__(detail)
+
+    def __str__(self) -> str:
+        place = f" at {self.pointer}" if self.pointer else ""
+        number = f" {self.status}" if self.status else ""
+        name = f" (request {self.request_id})" if self.request_id else ""
+        return f"{self.code}{number}{place}: {self.detail}{name}"
 
 
 class Transport:

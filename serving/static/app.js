@@ -22,6 +22,7 @@ const RETRY_MS = 2000;
 const byId = (id) => document.getElementById(id);
 let tabs = [];
 let retry = null;
+let wanted = location.hash.slice(1); // the tab that the address names
 
 async function start() {
   clearTimeout(retry);
@@ -47,27 +48,31 @@ function health(models) {
   fill(byId("health"), el(`span.dot.${ready === models.length && ready ? "good" : "bad"}`, { "aria-hidden": "true" }), text);
 }
 
-/** Makes the tabs, once for each set of models: what was typed stays when a model is asked about again. */
+/** Makes the tabs; one whose models stayed the same stays as it is, with what was typed into it. */
 function show(models) {
-  const signature = JSON.stringify(models.map((model) => [model.name, model.kinds]));
-  if (byId("tabs").dataset.signature === signature) return;
-  byId("tabs").dataset.signature = signature;
   const chosen = PANELS.map((one) => ({ ...one, models: models.filter((model) => (model.kinds || []).includes(one.kind)) }))
     .filter((one) => one.models.length);
-  tabs.forEach((tab) => tab.made?.hidden?.());
-  tabs = [...chosen, { id: "live", name: "Live", build: live.build }].map((one) => ({
-    ...one,
-    tab: el("button.tab", { id: `tab-${one.id}`, role: "tab", type: "button", "aria-controls": `panel-${one.id}`, click: () => select(one.id) }, one.name),
-    panel: el("div", { id: `panel-${one.id}`, role: "tabpanel", "aria-labelledby": `tab-${one.id}`, tabindex: "-1", hidden: true }),
-  }));
+  const made = [...chosen, { id: "live", name: "Live", build: live.build, models: [] }].map((one) => {
+    const signature = JSON.stringify([one.id, one.models.map((model) => model.name)]);
+    return tabs.find((tab) => tab.signature === signature) || { ...one, signature,
+      tab: el("button.tab", { id: `tab-${one.id}`, role: "tab", type: "button", "aria-controls": `panel-${one.id}`, click: () => select(one.id) }, one.name),
+      panel: el("div", { id: `panel-${one.id}`, role: "tabpanel", "aria-labelledby": `tab-${one.id}`, tabindex: "-1", hidden: true }) };
+  });
+  if (made.length === tabs.length && made.every((one, i) => one === tabs[i])) return;
+  const before = tabs.find((one) => !one.panel.hidden && one.id !== "live")?.id; // nobody chose "live" while models load
+  tabs.filter((one) => !made.includes(one)).forEach((one) => one.made?.hidden?.());
+  tabs = made;
+  const focused = document.activeElement;
   fill(byId("tabs"), tabs.map((one) => one.tab));
   fill(byId("panels"), tabs.map((one) => one.panel));
   byId("tabs").hidden = false;
-  select(location.hash.slice(1));
+  select(tabs.some((one) => one.id === wanted) ? wanted : before);
+  if (focused?.isConnected) focused.focus();
 }
 
 function select(id, { focus = false } = {}) {
   const chosen = tabs.find((one) => one.id === id) || tabs[0];
+  if (chosen.id === id) wanted = id;
   for (const one of tabs) {
     const on = one === chosen;
     one.tab.setAttribute("aria-selected", String(on));
@@ -81,7 +86,7 @@ function select(id, { focus = false } = {}) {
     one.panel.hidden = !on;
   }
   if (focus) chosen.tab.focus();
-  if (location.hash.slice(1) !== chosen.id) history.replaceState(null, "", `#${chosen.id}`);
+  if (wanted === chosen.id && location.hash.slice(1) !== wanted) history.replaceState(null, "", `#${wanted}`);
 }
 
 byId("tabs").addEventListener("keydown", (event) => {

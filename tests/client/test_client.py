@@ -64,6 +64,11 @@ def test_more_inputs_than_the_server_takes_go_in_several_requests(client: bert_m
     assert client.max_items == MAX_ITEMS
 
 
+def test_a_refusal_of_a_later_request_points_into_all_that_was_asked(client: bert_ms.Client) -> None:
+    with pytest.raises(ServerError, match="too_long 422 at /inputs/5: 600 tokens"):
+        client.ner([*"abcde", "too long", "f"])
+
+
 def test_models_and_readiness(client: bert_ms.Client, url: str) -> None:
     assert {model["name"]: model["state"] for model in client.models()} == {"answers": "ready", "vectors": "ready"}
     assert client.ready()

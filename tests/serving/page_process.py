@@ -1,6 +1,6 @@
 """A real server for the demo page, as a process: `python -m tests.serving.page_process kinds=qa,ner key=value ...`.
 
-A model for each kind, in memory. Its answers are easy to foretell: to a question the last word of the passage, with the
+A model for each kind, in memory; those of late=embed are ready some seconds later. Its answers are easy to foretell: to a question the last word of the passage, with the
 first one after it, and none where the question is "None?"; entities are the words that begin with a capital letter.
 The texts `busy`, `restarting` and `broken` are refused as their names say.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,12 +24,16 @@ FAULTS = {
     "restarting": Unavailable("the engine is started again.", code="engine_restarting", retry_after=1.0),
     "broken": EngineError("the network failed on this input."),
 }
+LATE_SECONDS = 8.0
 TASKS = {"qa": "question-answering", "classify": "sequence-classification", "ner": "token-classification",
          "fill-mask": "masked-lm", "embed": "encoder"}  # fmt: skip
 
 
 class PageModel(FakeModel):
-    """Answers one kind by the rules above."""
+    """Answers one kind by the rules above; until it is ready it does not say which."""
+
+    def kinds(self) -> tuple[str, ...]:
+        return super().kinds() if self.state == "ready" else ()
 
     def _one(self, kind: str, item: Any, index: int, options: Mapping[str, Any], call: Call) -> Any:
         text = item["context"] if kind == "qa" else item
@@ -63,6 +68,11 @@ def _place(match: re.Match[str]) -> dict[str, Any]:
 if __name__ == "__main__":
     flags = dict(argument.split("=", 1) for argument in sys.argv[1:])
     kinds = flags.pop("kinds", ",".join(TASKS)).split(",")
+    late = flags.pop("late", "").split(",")
     settings = resolve(flags={"port": "0", "admin_port": "0", **flags}, environment={})
     models = [PageModel(f"the-{kind}-model", (kind, "tokenize"), TASKS[kind]) for kind in kinds]
+    for model in models:
+        if model.kinds()[0] in late:
+            model.state = "loading"
+            threading.Timer(LATE_SECONDS, setattr, (model, "state", "ready")).start()
     sys.exit(serve(settings, FakeRepository(*models)))

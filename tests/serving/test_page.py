@@ -41,7 +41,9 @@ class Visitor:
         page.set_default_timeout(60_000)
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: request.url.startswith(url) or self.elsewhere.append(request.url))
+        page.on(
+            "request", lambda request: request.url.startswith(url.split("#")[0]) or self.elsewhere.append(request.url)
+        )
         page.goto(url)
         return page
 
@@ -169,6 +171,19 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_alone(visit: Visitor) -> None:
         assert submit(page, "entities", Text=CAPITALS).locator("mark").count() == 2
         assert page.locator("[role=tab]").all_inner_texts() == ["Entities", "Live"]
         assert page.evaluate("[Object.values(sessionStorage), localStorage.length, document.cookie]") == [[KEY], 0, ""]
+
+
+def test_a_model_that_is_ready_later_brings_its_tab_and_disturbs_nobody(visit: Visitor) -> None:
+    with running("-m", "tests.serving.page_process", "kinds=ner,embed", "late=embed") as loading:
+        page = visit(f"{loading.url}/#entities")
+        page.wait_for_selector("[role=tab]")
+        assert page.locator("[role=tab]").all_inner_texts() == ["Entities", "Live"]
+        assert page.inner_text("#health") == "1 of 2 models ready"
+        page.locator("#panel-entities textarea").fill("Mine")
+        page.wait_for_selector("#tab-compare")
+        assert page.locator("#panel-entities textarea").input_value() == "Mine"
+        assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
+        assert page.inner_text("#health") == "2 models ready"
 
 
 def test_the_keyboard_alone_is_enough(page: Any) -> None:

@@ -10,7 +10,8 @@ const EXAMPLES = [
   ["中文", "王小明昨天从北京飞往上海，参加华东师范大学的会议。"],
 ];
 const COLOURS = 8;
-const KNOWN = { PER: 0, PERSON: 0, ORG: 1, ORGANIZATION: 1, LOC: 2, GPE: 2, MISC: 3 };
+// The usual names keep their colour from text to text; the others get one by their letters.
+const KNOWN = { PER: 0, PERSON: 0, NAME: 0, ORG: 1, ORGANIZATION: 1, CORPORATION: 1, COMPANY: 1, LOC: 2, LOCATION: 2, GPE: 2, MISC: 3 };
 
 export function build(models) {
   const text = field("Text", "textarea", { rows: 7 });
@@ -52,13 +53,16 @@ function bare(label) {
   return label.replace(/^[BI]-/, "");
 }
 
+/** A colour for each kind, no two alike while there are colours left. */
 function colours(kinds) {
   const chosen = new Map();
-  let next = 4;
-  for (const kind of kinds) {
-    const known = KNOWN[kind.toUpperCase()];
-    chosen.set(kind, `e${known ?? next % COLOURS}`);
-    if (known === undefined) next += 1;
+  const taken = new Set();
+  const byName = (kind) => KNOWN[kind.toUpperCase()] ?? [...kind].reduce((sum, letter) => sum + letter.codePointAt(0), 0) % COLOURS;
+  for (const kind of [...kinds].sort((a, b) => (b.toUpperCase() in KNOWN) - (a.toUpperCase() in KNOWN))) {
+    let colour = byName(kind);
+    while (taken.has(colour) && taken.size < COLOURS) colour = (colour + 1) % COLOURS;
+    taken.add(colour);
+    chosen.set(kind, `e${colour}`);
   }
   return chosen;
 }
