@@ -1,15 +1,15 @@
 """A real server for the demo page, as a process: `python -m tests.serving.page_process kinds=qa,ner key=value ...`.
 
-A model for each kind, in memory; those of late=embed are ready some seconds later. Its answers are easy to foretell: to a question the last word of the passage, with the
+A model for each kind, in memory. Its answers are easy to foretell: to a question the last word of the passage, with the
 first one after it, and none where the question is "None?"; entities are the words that begin with a capital letter.
-The texts `busy`, `restarting` and `broken` are refused as their names say.
+The texts `busy`, `restarting` and `broken` are refused as their names say; models of `late=embed` are loading until
+another one is asked for `wake`.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +24,7 @@ FAULTS = {
     "restarting": Unavailable("the engine is started again.", code="engine_restarting", retry_after=1.0),
     "broken": EngineError("the network failed on this input."),
 }
-LATE_SECONDS = 8.0
+LATE: list[PageModel] = []
 TASKS = {"qa": "question-answering", "classify": "sequence-classification", "ner": "token-classification",
          "fill-mask": "masked-lm", "embed": "encoder"}  # fmt: skip
 
@@ -37,6 +37,9 @@ class PageModel(FakeModel):
 
     def _one(self, kind: str, item: Any, index: int, options: Mapping[str, Any], call: Call) -> Any:
         text = item["context"] if kind == "qa" else item
+        if text == "wake":
+            for model in LATE:
+                model.state = "ready"
         if text in FAULTS:
             raise FAULTS[text]
         rule = {"qa": _answers, "ner": _entities, "fill-mask": _fillings}.get(kind)
@@ -71,8 +74,7 @@ if __name__ == "__main__":
     late = flags.pop("late", "").split(",")
     settings = resolve(flags={"port": "0", "admin_port": "0", **flags}, environment={})
     models = [PageModel(f"the-{kind}-model", (kind, "tokenize"), TASKS[kind]) for kind in kinds]
-    for model in models:
-        if model.kinds()[0] in late:
-            model.state = "loading"
-            threading.Timer(LATE_SECONDS, setattr, (model, "state", "ready")).start()
+    LATE += [model for model in models if model.kinds()[0] in late]
+    for model in LATE:
+        model.state = "loading"
     sys.exit(serve(settings, FakeRepository(*models)))

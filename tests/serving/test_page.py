@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bert_ms import Client
 from tests.serving.browser import FAINT, NAMELESS, WIDER, chromium
 from tests.serving.running import Running, running
 
@@ -180,6 +181,7 @@ def test_a_model_that_is_ready_later_brings_its_tab_and_disturbs_nobody(visit: V
         assert page.locator("[role=tab]").all_inner_texts() == ["Entities", "Live"]
         assert page.inner_text("#health") == "1 of 2 models ready"
         page.locator("#panel-entities textarea").fill("Mine")
+        Client(loading.url).ner("wake")
         page.wait_for_selector("#tab-compare")
         assert page.locator("#panel-entities textarea").input_value() == "Mine"
         assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
