@@ -22,7 +22,9 @@ DEV = [
     *PARQUET,
     *ONNX,
     *SERVE,
+    "jsonschema>=4.20",
     "openapi-spec-validator>=0.7",
+    "opentelemetry-sdk>=1.25",
     "openai>=1.50",
     "tritonclient[http]>=2.50",
     "playwright>=1.49",  # drives the Chromium that is there; it brings none of its own

@@ -67,6 +67,9 @@ class ModelSettings(_Strict):
     max_batch_tokens: int | None = Field(None, ge=1)
     max_queue_items: int | None = Field(None, ge=1)
     max_queue_tokens: int | None = Field(None, ge=1)
+    max_queue_seconds: float | None = Field(None, gt=0, le=3600)
+    watchdog_seconds: float | None = Field(None, gt=0, le=3600)
+    start_seconds: float | None = Field(None, gt=0, le=86_400)
     allow_new_head: bool = Field(False, description="serve a network whose head is random (for tests)")
 
 
@@ -92,6 +95,9 @@ class ServerSettings(_Strict):
     max_batch_tokens: int | None = Field(None, ge=1, description="default 4096 on CPU, 16384 elsewhere")
     max_queue_items: int = Field(512, ge=1, description="rows of a model that wait")
     max_queue_tokens: int = Field(65_536, ge=1, description="their tokens")
+    max_queue_seconds: float = Field(10.0, gt=0, le=3600, description="their work, as far as it can be foretold")
+    watchdog_seconds: float = Field(10.0, gt=0, le=3600, description="a silent engine is taken for dead after so long")
+    start_seconds: float = Field(300.0, gt=0, le=86_400, description="the same, while it starts")
 
     max_body_bytes: int = Field(2 * 1024 * 1024, ge=1024, le=1 << 30, description="of a request")
     max_items: int = Field(32, ge=1, le=4096, description="inputs of a request")
@@ -144,7 +150,7 @@ class ServerSettings(_Strict):
     def spec(self, name: str, model: ModelSettings) -> ModelSpec:
         """What the engine of one model is told: its own settings before the server's."""
         given = {key: value for key, value in model.model_dump().items() if value is not None}
-        shared = ("device", "engine", "dtype", "threads", "max_batch_tokens", "max_queue_items", "max_queue_tokens")
+        shared = set(ModelSettings.model_fields) & set(ServerSettings.model_fields)
         return ModelSpec(name=name, **{**{key: getattr(self, key) for key in shared}, **given})
 
     def shown(self) -> dict[str, Any]:

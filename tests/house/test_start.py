@@ -27,7 +27,7 @@ def test_it_takes_well_under_a_second(command: tuple[str, ...]) -> None:
     assert seconds(*command) < 0.3 + seconds("-c", "pass")
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "evaluate", "predict", "convert", "doctor"])
+@pytest.mark.parametrize("command", ["prepare", "train", "evaluate", "predict", "convert", "serve", "doctor"])
 def test_help_imports_neither_mindspore_nor_numpy(command: str) -> None:
     program = (
         "import sys; from bert_ms.cli import main\n"

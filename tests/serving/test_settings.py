@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import yaml
 
 from bert_ms.errors import ConfigError
 from serving.resolving import as_yaml, resolve
-from serving.settings import ServerSettings, hashed, is_loopback
+from serving.settings import ModelSettings, ServerSettings, hashed, is_loopback
+from serving.spec import ModelSpec
 
 KEY = "0123456789abcdef-secret"
 
@@ -151,6 +153,12 @@ def test_what_is_shown_can_be_given_back(tmp_path: Path) -> None:
     found = resolve(models=["qa=x"], flags={"max_items": "5"}, environment={})
     (tmp_path / "serve.yaml").write_text(as_yaml(found))
     assert resolve(file=tmp_path / "serve.yaml", environment={}) == found
+
+
+def test_all_that_an_engine_can_be_told_is_a_setting_with_the_same_default() -> None:
+    internal = {"name", "ping_seconds", "restart_limit"}
+    assert {field.name for field in dataclasses.fields(ModelSpec)} - internal == set(ModelSettings.model_fields)
+    assert ServerSettings().spec("a", ModelSettings(source="b")) == ModelSpec(name="a", source="b")
 
 
 def test_settings_do_not_change() -> None:

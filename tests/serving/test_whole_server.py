@@ -72,7 +72,7 @@ def close(found: Any, expected: Any) -> None:
 
 
 def test_questions_are_answered_as_by_the_pipeline(server: Running, folder: Path) -> None:
-    inputs = [{"question": "who had an army?", "context": " ".join([text] * 12)} for text in TEXTS]  # of several windows
+    inputs = [{"question": "who had an army?", "context": " ".join([text] * 12)} for text in TEXTS]
     expected = pipeline(folder, "qa", stride=16)(inputs, top_k=3, max_answer_length=10)
     found = asked(server, "qa", inputs=inputs, max_answer_len=10, doc_stride=16, handle_impossible=False)
     for item, one, other in zip(inputs, found, expected, strict=True):
