@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import bert_ms
 from bert_ms import compat
 from serving.engine.programs import Program, open_program
 from serving.faults import BadItem, ServiceFault, WrongTask
@@ -28,13 +29,21 @@ STRANGE = (
 
 
 class Opened:
-    """A model whose engine is in this process, and the plain pipeline on the same network."""
+    """A model whose engine is in this process, and the plain pipeline on the same network.
 
-    def __init__(self, name: str, folder: Path):
-        path = tiny_models.save(folder / name, name)
-        job = {"source": str(path), "task": None, "engine": "cell", "device": "cpu", "dtype": None, "threads": None}
+    Args:
+        name: of the model.
+        path: of its checkpoint.
+        source: what is served, the checkpoint or an exported folder.
+        engine: what runs it.
+    """
+
+    def __init__(self, name: str, path: Path, source: Path, engine: str):
+        job = {"source": str(source), "task": None, "engine": engine, "device": "cpu", "dtype": None, "threads": None}
+        self.checkpoint = path
         self.program: Program = open_program({**job, "allow_new_head": False})
-        spec = ModelSpec(name=name, source=str(path), shapes=SHAPES)
+        assert self.program.opened.format == engine
+        spec = ModelSpec(name=name, source=str(source), shapes=SHAPES)
         self.model = LoadedModel(spec, start=lambda job, *, on_exit: ProgramEngine(self.program, on_exit))
         self.model.keeper.start()
         assert self.model.keeper.wait_started(120), self.model.reason
@@ -51,14 +60,26 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Opened]]:
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     compat.use_device("cpu", graph_mode=True)
     folder = tmp_path_factory.mktemp("models")
+    return lambda name: folder / name if (folder / name).exists() else tiny_models.save(folder / name, name)
+
+
+@pytest.fixture(scope="module", params=["cell", "onnx"])
+def opened(request: pytest.FixtureRequest, saved: Callable[[str], Path]) -> Iterator[Callable[[str], Opened]]:
     made: dict[str, Opened] = {}
+    if request.param == "onnx":
+        for package in ("onnx", "onnxruntime"):
+            pytest.importorskip(package)
 
     def get(name: str) -> Opened:
         if name not in made:
-            made[name] = Opened(name, folder)
+            path = source = saved(name)
+            if request.param == "onnx":
+                source = path.with_name(f"{name}.onnx")
+                bert_ms.export_model(path, source, format="onnx")
+            made[name] = Opened(name, path, source, request.param)
         return made[name]
 
     yield get
@@ -157,11 +178,9 @@ def test_gaps_are_filled_as_by_the_pipeline(opened):
 
 
 def test_vectors_are_those_of_the_sentence_encoder(opened):
-    import bert_ms
-
     embed = opened("embed")
     texts = [KING, "war", STRANGE]
-    encoder = bert_ms.SentenceEncoder(embed.model.spec.source, pooling="max", normalize=False, device="cpu")
+    encoder = bert_ms.SentenceEncoder(embed.checkpoint, pooling="max", normalize=False, device="cpu")
     hidden = embed.pipeline(texts)
     expected = {
         "max": encoder.bulk_encode(texts),
