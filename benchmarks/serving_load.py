@@ -110,7 +110,7 @@ def _named(text: str) -> tuple[str, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("servers", nargs="*", metavar="[NAME=]URL")
-    parser.add_argument("--start", metavar="MODEL", help="start `bert-ms serve MODEL` and the peer, and end them")
+    parser.add_argument("--start", metavar="MODEL", help="start `bert-ms serve` on it and the peer, and end them")
     parser.add_argument("--peer-source", metavar="DIR", help="the same model for the peer; default the one of --start")
     parser.add_argument("--kind", choices=load_texts.KINDS, default="embed")
     parser.add_argument("--model", help="name of the model in requests")

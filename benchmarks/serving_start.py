@@ -24,7 +24,7 @@ def started(model: str | None, peer_source: str | None) -> Iterator[tuple[dict[s
     """Ours and the peer's, on free ports.
 
     Args:
-        model: of ours: a directory or a catalogue name; None starts nothing.
+        model: of ours: a directory, a catalogue name, or a YAML file of settings; None starts nothing.
         peer_source: directory of the same model in Hugging Face's form.
 
     Yields:
@@ -36,9 +36,11 @@ def started(model: str | None, peer_source: str | None) -> Iterator[tuple[dict[s
     from bert_ms.hub import catalogue
 
     ports = [free_port() for _ in range(3)]
+    settings = ["-c", model] if Path(model).suffix in (".yaml", ".yml") else [model]
     source = peer_source or str(catalogue.resolve(model))
+    own = [sys.executable, "-m", "bert_ms.cli", "serve", *settings]
     commands = [
-        [sys.executable, "-m", "bert_ms.cli", "serve", model, "--port", str(ports[0]), "--admin-port", str(ports[1])],
+        [*own, "--port", str(ports[0]), "--admin-port", str(ports[1]), "--set", "log_requests=false", "-q"],
         [str(peer_python()), str(HERE / "serving_peer.py"), source, "--port", str(ports[2])],
     ]
     processes = [subprocess.Popen(command, cwd=HERE.parent, env=os.environ.copy()) for command in commands]

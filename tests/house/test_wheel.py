@@ -26,6 +26,11 @@ NEEDED = (
     "bert_ms/sample/README.md",
     "bert_ms/sample/squad_dev.json",
     "bert_ms/sample/squad_train.json",
+    "bert_ms_serving/static/app.js",
+    "bert_ms_serving/static/panels/qa.js",
+    "bert_ms_serving/static/style.css",
+    "bert_ms_serving/templates/docs.html",
+    "bert_ms_serving/templates/index.html",
 )
 
 
