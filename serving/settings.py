@@ -111,7 +111,7 @@ class ServerSettings(_Strict):
     drain_timeout: float = Field(30.0, ge=0, le=3600, description="seconds for requests to be answered at the end")
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "text"] = "json"
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else json")
     log_requests: bool = Field(True, description="a line for each request, without what it asked")
     tracing: bool = Field(False, description="spans by OpenTelemetry, as OTEL_... of the environment say")
 

@@ -35,8 +35,10 @@ def serve(arguments: argparse.Namespace) -> int:
         for spec in settings.specs():
             print(f"# {spec.name}: {_found(spec)}")
         return 0
-    if not arguments.quiet:
-        print(resolving.as_yaml(settings), end="", file=sys.stderr)
+    if arguments.quiet and settings.log_level == "info":
+        settings = settings.model_copy(update={"log_level": "warning"})
+    elif not application("http.logs").is_json(settings, sys.stderr):
+        print(resolving.as_yaml(settings), file=sys.stderr)
     code: int = application("http.run").serve(settings)
     return code
 

@@ -20,15 +20,19 @@ access_log = logging.getLogger("bert_ms.access")
 def configure(settings: ServerSettings, stream: IO[str] | None = None) -> None:
     """Send the log of the server to a stream, standard error if None."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    is_json = settings.log_format == "json"
     has_messages = settings.log_level == "debug"
-    handler.setFormatter(_Json(has_messages) if is_json else _Text(has_messages))
+    handler.setFormatter(_Json(has_messages) if is_json(settings, handler.stream) else _Text(has_messages))
     for name in ROOTS:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(settings.log_level.upper())
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # waiting for a thread is not worth a line a request
     access_log.setLevel(logging.INFO if settings.log_requests else logging.CRITICAL)
+
+
+def is_json(settings: ServerSettings, stream: IO[str]) -> bool:
+    """Whether lines to a stream are JSON: as the settings say, or where nobody reads along."""
+    return settings.log_format == "json" or (settings.log_format == "auto" and not stream.isatty())
 
 
 class _Plain(logging.Formatter):

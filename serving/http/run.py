@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import signal
+import sys
 import threading
 import time
 from types import FrameType
@@ -44,6 +45,8 @@ def serve(settings: ServerSettings, repository: Repository | None = None) -> int
         DependencyError: what the settings ask for is not installed.
     """
     logs.configure(settings)
+    if logs.is_json(settings, sys.stderr):  # on a terminal the command has printed them
+        logger.info("settings", extra={"values": {"settings": settings.shown()}})
     tracer = open_tracer(settings)
     files = _allow_files(2 * settings.max_connections + SPARE_FILES)
     if files < settings.max_connections:

@@ -26,6 +26,7 @@ from .wire import too_large
 SPARE_THREADS = 32  # beyond the requests in flight, so that the next ones are refused and not left waiting
 IDENT = "bert-ms"
 LINGER_SECONDS = 2.0
+IN_MEMORY = 256 * 1024  # bytes of a body; longer ones go through a file, so that many slow ones cost no memory
 _CODES = {
     400: "bad_request",
     408: "request_timeout",
@@ -236,7 +237,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._is_ending = threading.Event()
         self._thread: threading.Thread | None = None
         adjustments = Adjustments(
-            host=host,
+            host="127.0.0.1" if host == "localhost" else host.strip("[]"),
             port=port,
             threads=threads,
             connection_limit=settings.max_connections,
@@ -244,7 +245,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             cleanup_interval=min(1.0, settings.header_timeout / 4, settings.body_timeout / 4),
             max_request_header_size=settings.max_header_bytes,
             max_request_body_size=settings.max_body_bytes + 1,  # waitress refuses what is as large as this
-            inbuf_overflow=settings.max_body_bytes + 1,  # no body goes to disk
+            inbuf_overflow=IN_MEMORY,
             outbuf_overflow=64 << 20,
             channel_request_lookahead=1,  # so that a client that goes away is noticed while it is answered
             recv_bytes=65_536,

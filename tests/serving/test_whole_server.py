@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def server(folder: Path) -> Iterator[Running]:
     models = {name: {"source": str(folder / name), "shapes": [[1, LONGEST]]} for name in NAMES}
     (folder / "serve.yaml").write_text(yaml.safe_dump({"models": models, "threads": 1, "device": "cpu"}))
-    command = ("serving", "-c", str(folder / "serve.yaml"), "--port", "0", "--admin-port", "0", "-q")
+    command = ("serving", "-c", str(folder / "serve.yaml"), "--port", "0", "--admin-port", "0")
     with running(*command) as found:
         assert found.get("/livez")[0] == 200  # long before the engines are there
         wait_until(lambda: found.get("/readyz")[0] == 200, START)

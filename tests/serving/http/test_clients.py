@@ -166,3 +166,10 @@ def test_curl_does_what_the_guide_shows(server: Running, number: int, tmp_path: 
     assert code == "200", body
     if "/metrics" not in command:
         json.loads(body)
+
+
+def test_the_log_begins_with_the_settings_and_holds_no_secret(server: Running) -> None:
+    assert server.lines[0]["message"] == "settings"
+    assert server.lines[0]["settings"]["api_keys"] == "<1 hidden>"
+    log = json.dumps(server.lines)
+    assert KEY not in log and ADMIN_KEY not in log and "sha256:" not in log
