@@ -322,7 +322,7 @@ def _serve(command: argparse.ArgumentParser) -> None:
         ("request-timeout", "SECONDS", "for an answer, then 504; default 30"),
         ("drain-timeout", "SECONDS", "for the last answers after SIGTERM; default 30"),
         ("log-level", "NAME", "debug, info, warning or error; default info"),
-        ("log-format", "NAME", "json or text; default json"),
+        ("log-format", "NAME", "json or text; default text on a terminal, else json"),
     ):
         command.add_argument(f"--{name}", metavar=metavar, help=text)
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting")
