@@ -275,7 +275,9 @@ def _rank(command: argparse.ArgumentParser) -> None:
 
 
 def _encode(command: argparse.ArgumentParser) -> None:
-    command.add_argument("source", help="weights: a directory, a checkpoint file, or a catalogue name such as minilm")
+    command.add_argument(
+        "source", help="a directory, a checkpoint file, an exported encoder's folder, or a name such as minilm"
+    )
     command.add_argument("input", help="a file with one text a line; - reads standard input")
     command.add_argument("-o", "--output", required=True, metavar="FILE", help="ending in .npy, .jsonl or .parquet")
     command.add_argument("--format", choices=("npy", "jsonl", "parquet"), help="where the ending does not say")

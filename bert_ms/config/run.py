@@ -18,7 +18,8 @@ class ModelConfig(Section):
 
     Attributes:
         source: a directory, a file, or a catalogue name; `minilm` is the embedded default. `scratch` draws new weights
-            by the seed, for a network of `config` with the vocabulary `vocab`.
+            by the seed, for a network of `config` with the vocabulary `vocab`. To evaluate and predict also an exported
+            folder.
         config: a config file, for weights that come without one.
         token_head: what labels tokens: each by itself ("softmax"), with a CRF over the labels, or with a BiLSTM before.
         problem_type: what the labels of texts are; "auto" finds out from the data.

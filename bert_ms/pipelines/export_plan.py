@@ -95,6 +95,11 @@ def plan_export(
             compat.require(package, extra="onnx", purpose="export to ONNX")
     path = catalogue.resolve(source)
     opened = checkpoint.open_checkpoint(path, config=config)
+    if opened.config.add_cross_attention:
+        raise ConfigError(
+            f"{source} is a decoder that attends to another encoder (add_cross_attention), whose states are no input "
+            f"of an exported network: use the checkpoint itself."
+        )
     chosen = task or opened.task
     tokenizer = Tokenizer.from_pretrained(path, vocab=vocab, do_lower_case=do_lower_case)
     tokenizer.check_against(opened.config.vocab_size)

@@ -188,10 +188,11 @@ def load_runner(config: RunConfig, opened: OpenedModel, work: Work, backend: Any
         return CellRunner(load_network(config, opened, work), task, precision=config.precision.dtype)
     fields = dict(work.network_fields())
     if is_new_head(opened.config, fields):
-        there = ", ".join(opened.config.labels) or f"{opened.config.num_labels} without names"
-        wanted = ", ".join(map(str, fields.get("labels", ()))) or f"{fields.get('num_labels')}"
+        differing = {name: value for name, value in fields.items() if getattr(opened.config, name) != value}
+        there = ", ".join(f"{name} {getattr(opened.config, name)}" for name in differing)
+        asked = ", ".join(f"{name} {value}" for name, value in differing.items())
         raise CheckpointError(
-            f"{opened.exported.path} was exported with the labels {there}, and the data have {wanted}: name the data "
-            f"that the network was trained for, or train and export another."
+            f"{opened.exported.path} was exported with {there}; data and configuration ask for {asked}: use those that "
+            f"the network was trained with (labels of the data, model.token_head)."
         )
     return ExportedRunner(opened.exported, task, backend)
