@@ -18,6 +18,7 @@ from bert_ms.data.loader import pad, take
 from bert_ms.errors import ConfigError, unknown
 from bert_ms.export.int8_tables import shrink_tables
 from bert_ms.export.onnx_graph.files import MODEL_FILE, save
+from bert_ms.export.smoothing import smooth
 from bert_ms.records import ATTENTION_MASK, INPUT_NAMES, Features
 
 if TYPE_CHECKING:
@@ -47,21 +48,22 @@ def quantize(
 
     Weights of dense layers are signed and symmetric, with a scale for each output; what they are multiplied with is
     unsigned. "dynamic" measures its range batch by batch; "static" once, on rows of calibration, which saves that
-    work. Products come out in float32. Tables of embeddings have a scale for each row. All else stays float32:
-    LayerNorm, softmax, products of queries with keys, activations, and the parts that `keep_float` names.
+    work. With calibration, inputs are smoothed first (`smoothing`). Products come out in float32. Tables of embeddings
+    have a scale for each row. All else stays float32: LayerNorm, softmax, products of queries with keys, activations,
+    and the parts that `keep_float` names.
 
     Args:
         source: the float32 file.
         folder: gets `model.onnx`.
         mode: one of MODES.
-        calibration: inputs in order, a batch each, for "static"; see `calibration_rows`.
+        calibration: inputs in order, a batch each; see `calibration_rows`. "dynamic" can do without.
         keep_float: patterns of nodes whose weights stay float32, for example "encoder.layers.0.*" or
             "*.feed_forward.output/*".
         reduce_range: weights of 7 bits, for processors without VNNI, whose sums of products of 8 bits may overflow.
 
     Returns:
-        How it was done, JSON values: mode, number of int8 products, patterns kept, calibration rows, bytes before and
-        after.
+        How it was done, JSON values: mode, numbers of int8 products and tables and of smoothed inputs, patterns kept,
+        calibration rows, bytes before and after.
 
     Raises:
         DependencyError: onnxruntime is not installed.
@@ -80,6 +82,7 @@ def quantize(
     nodes = products(model, keep_float)
     if not nodes:
         raise ConfigError(f"keep_float {list(keep_float)} leaves no product of {source} to quantise: take some out.")
+    smoothed = smooth(model, nodes, calibration) if calibration else 0
     with tempfile.TemporaryDirectory(prefix="bert_ms-") as scratch, _quiet():
         target = Path(scratch) / MODEL_FILE
         # A Gemm is taken apart first, for which onnxruntime renames it.
@@ -95,9 +98,10 @@ def quantize(
         "mode": mode,
         "int8_products": len(nodes),
         "int8_tables": tables,
+        "smoothed_inputs": smoothed,
         "kept_float": list(keep_float),
         "reduce_range": reduce_range,
-        "calibration_rows": sum(len(batch[0]) for batch in calibration) if mode == "static" else 0,
+        "calibration_rows": sum(len(batch[0]) for batch in calibration),
         "bytes": {"float32": _size(source), "int8": sum((folder / name).stat().st_size for name in files)},
     }
 

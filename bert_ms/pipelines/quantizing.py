@@ -21,7 +21,7 @@ from bert_ms.export import folder as folders
 from bert_ms.export import quantization as int8
 from bert_ms.export.folder import ExportRecord
 from bert_ms.export.onnx_graph.files import MODEL_FILE
-from bert_ms.export.verify import SHAPES, text_batch
+from bert_ms.export.verify import text_batch
 from bert_ms.pipelines.evaluator import Evaluator, rounded
 from bert_ms.pipelines.exported import Exported, open_exported
 from bert_ms.pipelines.loading import OpenedModel, data_file
@@ -33,6 +33,8 @@ from bert_ms.tokenization import Tokenizer
 from bert_ms.training.recorder import Recorder
 
 logger = logging.getLogger(__name__)
+
+_TEXT = ((16, 128),)  # rows and tokens of packaged text, where the user names none of their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,17 @@ def quantized(before: Path, scratch: Path, how: Quantization, tokenizer: Tokeniz
         if not name.startswith(MODEL_FILE):
             (scratch / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(before / name, scratch / name)
-    facts = int8.quantize(before / MODEL_FILE, scratch, mode=how.mode, calibration=batches)
+    compared = batches or [
+        text_batch(
+            tokenizer,
+            floats.config,
+            floats.record.task,
+            batch,
+            min(length, floats.config.max_sequence_length or length),
+        )
+        for batch, length in _TEXT
+    ]
+    facts = int8.quantize(before / MODEL_FILE, scratch, mode=how.mode, calibration=compared)
     record = dataclasses.replace(
         floats.record,
         precision=f"int8-{how.mode}",  # type: ignore[arg-type]
@@ -122,12 +134,6 @@ def quantized(before: Path, scratch: Path, how: Quantization, tokenizer: Tokeniz
     rounded_off = Exported(scratch, record, floats.config, floats.weights)
     both = {"float32": floats, "int8": rounded_off}
     runs = [exported.backend(device="cpu") for exported in both.values()]
-    compared = batches or [
-        text_batch(
-            tokenizer, floats.config, record.task, batch, min(length, floats.config.max_sequence_length or length)
-        )
-        for batch, length in SHAPES
-    ]
     changes = int8.differences(runs[0].run, runs[1].run, compared, record.outputs)
     scores = None
     if how.evaluation is not None:

@@ -38,6 +38,6 @@ def save(model: onnx.ModelProto, folder: Path, *, name: str = MODEL_FILE, most_b
     try:
         onnx.save_model(model, path, save_as_external_data=is_apart, location=data if is_apart else None)
         onnx.checker.check_model(str(path), full_check=True)
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+    except (OSError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise CheckpointError(f"{path} cannot be written: {str(error).strip()}") from error
     return [name, data] if is_apart else [name]
