@@ -7,12 +7,12 @@ import { Failure } from "./api.js";
 export function explain(error) {
   const failure = error instanceof Failure ? error : new Failure(`This page failed: ${error.message}`);
   if (!(error instanceof Failure)) console.error(error);
-  if (failure.status === 401 || failure.status === 403) {
-    document.getElementById("key-box")?.setAttribute("open", "");
-  }
+  const wantsKey = (failure.status === 401 || failure.status === 403) && document.getElementById("key-box");
+  if (wantsKey) wantsKey.open = true;
   return el("div.notice.error", { role: "alert" },
     el("p.notice-words", {}, failure.message),
     failure.detail ? el("p", { dir: "auto" }, failure.detail) : null,
+    wantsKey ? el("p", {}, "Enter it under “API key” at the top of this page.") : null,
     failure.status ? el("p.quiet.small", {},
       [`Status ${failure.status}`, failure.code, failure.requestId && `request ${failure.requestId}`].filter(Boolean).join(" · "))
       : null);
