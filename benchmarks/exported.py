@@ -1,0 +1,163 @@
+"""Exported networks against the Cell that they were made of:  python benchmarks/exported.py runs/squad_sample
+
+Makes ONNX float32, INT8 dynamic and INT8 static of a network that answers questions, runs them and the Cell turn and
+turn about on the same rows of the packaged sample, and scores each on all of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.turns import HERE, Side, machine
+
+TITLE = "Exported networks, question answering"
+NOTES = (
+    "One forward pass from numpy ids to numpy logits, on the longest rows of the packaged sample that fit; the ratio "
+    "is to the Cell in float32, turn by turn. Exact match and F1 are of all 421 questions of the sample, by "
+    "`bert-ms evaluate`. INT8 static was calibrated on 64 windows of the sample's training questions."
+)
+TRAINING = HERE.parent / "bert_ms/sample/squad_train.json"
+CELL = "Cell, float32"
+EXPORTS: dict[str, list[str]] = {
+    "ONNX, float32": [],
+    "ONNX, INT8 dynamic": ["--quantize", "dynamic"],
+    "ONNX, INT8 static": ["--quantize", "static", "--calibration", str(TRAINING)],
+}
+HEAD = "| network | batch | rows/s: median (min-max) | times the Cell, pair by pair | EM | F1 | F1 lost | MB |\n"
+RULE = "|---|---|---|---|---|---|---|---|"
+
+
+def command(*arguments: str, threads: int) -> None:
+    """Run a command of ours in a process of its own.
+
+    Raises:
+        SystemExit: it failed; its messages are above.
+    """
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
+    done = subprocess.run([sys.executable, "-m", "bert_ms.cli", *arguments], env=environment, check=False)
+    if done.returncode:
+        raise SystemExit(f"bert-ms {' '.join(arguments)} ended with exit code {done.returncode}.")
+
+
+def exported(options: argparse.Namespace, folder: Path) -> dict[str, Path]:
+    """The source and a folder for each export, by the name of the network."""
+    found = {CELL: options.source}
+    for name, arguments in EXPORTS.items():
+        target = folder / f"{len(found)}"
+        command("export", str(options.source), str(target), *arguments, threads=options.threads)
+        found[name] = target
+    return found
+
+
+def scores(source: Path, folder: Path, options: argparse.Namespace) -> dict[str, float]:
+    """Exact match and F1 on the packaged sample."""
+    output = folder / f"scores_{source.name}"
+    command(
+        "evaluate", "-c", options.config, f"model.source={source}", f"data.max_length={options.max_length}",
+        "data.eval_file=sample", f"output_dir={output}", threads=options.threads,
+    )  # fmt: skip
+    found = json.loads((output / "eval.json").read_text(encoding="utf-8"))
+    return {name: found[name] for name in ("exact_match", "f1")}
+
+
+def speeds(networks: dict[str, Path], rows: int, length: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Rows a second of each network in each turn, and what ran it."""
+    arguments = [str(rows), str(length), str(options.max_length), str(options.threads)]
+    script = str(HERE / "side_exported.py")
+    sides = {
+        name: Side(name, [sys.executable, script, str(path), *arguments], options.threads)
+        for name, path in networks.items()
+    }
+    for one in sides.values():
+        one.steps(options.warmup)
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(options.rounds):
+        for name, one in sides.items():
+            found[name].append(rows / statistics.median(one.steps(options.steps)["seconds"]))
+    for one in sides.values():
+        one.close()
+    return {"speeds": found, "versions": {name: one.versions for name, one in sides.items()}}
+
+
+def line(name: str, batch: dict[str, Any], scored: dict[str, Any]) -> str:
+    """One line of the table."""
+    own, cell = batch["speeds"][name], batch["speeds"][CELL]
+    lost = scored[CELL]["f1"] - scored[name]["f1"]
+    return (
+        f"| {name} | ({batch['rows']}, {batch['length']}) | {_spread(own)} "
+        f"| {_spread([a / b for a, b in zip(own, cell, strict=True)])} "
+        f"| {scored[name]['exact_match']:.2f} | {scored[name]['f1']:.2f} | {lost:+.2f} | {scored[name]['mb']:.0f} |"
+    )
+
+
+def table(document: dict[str, Any]) -> str:
+    """The comparison as Markdown."""
+    scored = document["networks"]
+    lines = "\n".join(line(name, batch, scored) for batch in document["batches"] for name in scored)
+    versions = "\n".join(f"{name}: {text}." for name, text in document["batches"][0]["versions"].items())
+    return (
+        f"# {TITLE}\n\n{NOTES}\n\n{HEAD}{RULE}\n{lines}\n\n{document['date']}; {document['machine']}; "
+        f"{document['threads']} threads; {document['rounds']} turns of {document['steps']} steps.\n{versions}\n"
+    )
+
+
+def main() -> None:
+    """Parse the command line, export, score, measure, and keep the table."""
+    parser = argparse.ArgumentParser(description=TITLE)
+    parser.add_argument("source", type=Path, help="folder of a trained network that answers questions")
+    parser.add_argument("--config", default="squad_sample", help="configuration to score by (default squad_sample)")
+    parser.add_argument("--max-length", type=int, default=256, help="longest window in tokens (default 256)")
+    parser.add_argument("--batches", nargs="*", default=["8x128", "8x256"], metavar="RxT", help="rows x tokens")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each network (default 7)")
+    parser.add_argument("--steps", type=int, default=3, help="steps of a turn, whose median counts (default 3)")
+    parser.add_argument("--warmup", type=int, default=3, help="steps before anything counts (default 3)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
+    parser.add_argument("--output", type=Path, default=HERE / "results", help="folder of the table")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bert_ms-") as scratch:
+        networks = exported(options, Path(scratch))
+        scored = {name: {**scores(path, Path(scratch), options), "mb": _mb(path)} for name, path in networks.items()}
+        batches = []
+        for text in options.batches:
+            rows, length = map(int, text.split("x"))
+            batches.append({"rows": rows, "length": length, **speeds(networks, rows, length, options)})
+    document = {
+        "title": TITLE,
+        "date": datetime.date.today().isoformat(),
+        "machine": machine(),
+        "threads": options.threads,
+        "rounds": options.rounds,
+        "steps": options.steps,
+        "networks": scored,
+        "batches": batches,
+    }
+    options.output.mkdir(parents=True, exist_ok=True)
+    stem = options.output / "exported"
+    stem.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    stem.with_suffix(".md").write_text(table(document), encoding="utf-8")
+    print(table(document))
+
+
+def _mb(path: Path) -> float:
+    """Size of the weights, or of the graph."""
+    files = [*path.glob("*.ckpt"), *path.glob("*.safetensors"), *path.glob("model.onnx*")]
+    return max(file.stat().st_size for file in files) / 1e6
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
+
+
+if __name__ == "__main__":
+    main()
