@@ -15,7 +15,7 @@ import bert_ms
 from bert_ms.client import ServerError
 from bert_ms.client.transport import Transport
 from bert_ms.errors import ConfigError, DataError
-from tests.serving.running import running
+from tests.serving.process import running
 
 KEY = "a-key-for-this-test"
 MAX_ITEMS = 4
@@ -25,7 +25,7 @@ MAX_ITEMS = 4
 def url() -> Iterator[str]:
     """Of a server with a key, whose models live in memory."""
     pytest.importorskip("flask")
-    command = ("-m", "tests.serving.wire_process", f"api_keys={KEY}", f"max_items={MAX_ITEMS}")
+    command = ("tests.serving.wire_process", f"api_keys={KEY}", f"max_items={MAX_ITEMS}")
     with running(*command) as server:
         yield server.url
 

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from serving.http.examples import EXAMPLES
-from tests.serving.running import Running, running
+from tests.serving.process import Running, running
 from tests.support import REPOSITORY
 
 pytest.importorskip("flask")
@@ -24,7 +24,7 @@ BLOCKS = re.findall(r"^```bash\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    command = ("-m", "tests.serving.wire_process", f"api_keys={KEY}", f"admin_keys={ADMIN_KEY}")
+    command = ("tests.serving.wire_process", f"api_keys={KEY}", f"admin_keys={ADMIN_KEY}")
     with running(*command) as found:
         yield found
 

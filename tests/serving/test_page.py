@@ -9,7 +9,7 @@ import pytest
 
 from bert_ms import Client
 from tests.serving.browser import FAINT, NAMELESS, WIDER, chromium
-from tests.serving.running import Running, running
+from tests.serving.process import Running, running
 
 pytest.importorskip("flask")
 TABS = ("ask", "classify", "entities", "masks", "compare", "live")
@@ -19,7 +19,7 @@ CAPITALS = "Ada met Bob"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running("-m", "tests.serving.page_process") as found:
+    with running("tests.serving.page_process") as found:
         yield found
 
 
@@ -163,7 +163,7 @@ def test_a_server_that_went_away_is_said_in_words(page: Any) -> None:
 
 
 def test_a_key_is_asked_for_and_kept_for_the_tab_alone(visit: Visitor) -> None:
-    with running("-m", "tests.serving.page_process", "kinds=ner", f"api_keys={KEY}") as guarded:
+    with running("tests.serving.page_process", "kinds=ner", f"api_keys={KEY}") as guarded:
         page = visit(guarded.url)
         page.wait_for_selector("[role=alert]")
         assert "This server wants an API key." in page.inner_text("#notice")
@@ -175,7 +175,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_alone(visit: Visitor) -> None:
 
 
 def test_a_model_that_is_ready_later_brings_its_tab_and_disturbs_nobody(visit: Visitor) -> None:
-    with running("-m", "tests.serving.page_process", "kinds=ner,embed", "late=embed") as loading:
+    with running("tests.serving.page_process", "kinds=ner,embed", "late=embed") as loading:
         page = visit(f"{loading.url}/#entities")
         page.wait_for_selector("[role=tab]")
         assert page.locator("[role=tab]").all_inner_texts() == ["Entities", "Live"]
