@@ -73,17 +73,12 @@ def _run(arguments: argparse.Namespace, config: RunConfig, what: Purpose, **opti
 
 
 def _launch(
-    arguments: argparse.Namespace,
-    config: RunConfig,
-    what: Purpose,
-    overrides: Sequence[str] = (),
-    *,
-    backend: str = "auto",
+    arguments: argparse.Namespace, config: RunConfig, what: Purpose, overrides: Sequence[str] = (), **options: Any
 ) -> int:
     """The same command, with overrides behind it, in as many workers as there are to be devices."""
     from bert_ms.pipelines import runs
 
-    runs.check(config, what, backend=backend)
+    runs.check(config, what, **options)
     command = [sys.executable, "-m", "bert_ms.cli", *arguments.argv, *overrides]
     logs = Path(config.output_dir).expanduser() / "logs"
     return launching.launch(command, workers=arguments.devices, log_dir=logs, device=config.device)

@@ -28,6 +28,7 @@ RESULT = types.SimpleNamespace(
 
 DRY_RUN = types.SimpleNamespace(
     device="cpu",
+    backend="cell",
     batch=(8, 256),
     loss=5.5,
     compile_seconds=9.0,
@@ -92,6 +93,12 @@ def test_each_command_calls_its_function(
 ) -> None:
     assert main(command) == 0
     assert [name for name, _, _ in runs] == [called]
+
+
+def test_the_backend_is_handed_on(runs: list[tuple[str, RunConfig, dict[str, Any]]]) -> None:
+    assert main(["evaluate", "-c", "squad_sample", "--backend", "onnx"]) == 0
+    assert main(["predict", "-c", "squad_sample", "predict_file=questions.json"]) == 0
+    assert [options for _, _, options in runs] == [{"backend": "onnx"}, {"backend": "auto"}]
 
 
 def test_a_dry_run_says_what_it_found(
