@@ -26,6 +26,8 @@ def configure(settings: ServerSettings, stream: IO[str] | None = None) -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(settings.log_level.upper())
+    waitress = logging.getLogger("waitress")
+    waitress.setLevel(max(waitress.level, logging.WARNING))  # what it says below that names paths as clients wrote them
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # waiting for a thread is not worth a line a request
     access_log.setLevel(logging.INFO if settings.log_requests else logging.CRITICAL)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import socket
 import threading
@@ -23,6 +24,7 @@ from .exchange import request_id_of
 from .problems import MEANINGS, Refusal, dialect_of
 from .wire import too_large
 
+logger = logging.getLogger("bert_ms.transport")
 SPARE_THREADS = 32  # beyond the requests in flight, so that the next ones are refused and not left waiting
 IDENT = "bert-ms"
 LINGER_SECONDS = 2.0
@@ -283,7 +285,11 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def _loop(self) -> None:
         while not self._is_ending.is_set():
-            wasyncore.loop(timeout=1.0, use_poll=hasattr(select, "poll"), map=self.map, count=1)
+            try:
+                wasyncore.loop(timeout=1.0, use_poll=hasattr(select, "poll"), map=self.map, count=1)
+            except Exception:  # one connection's trouble must not end the port
+                logger.exception("the loop of port %s failed, and goes on", self.effective_port)
+                time.sleep(0.1)
         wasyncore.close_all(self.map, ignore_all=True)
 
     def is_idle(self) -> bool:
