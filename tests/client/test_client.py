@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from bert_ms.client import ServerError
 from bert_ms.client.transport import Transport
 from bert_ms.errors import ConfigError, DataError
 from tests.serving.process import running
+from tests.support import REPOSITORY
 
 KEY = "a-key-for-this-test"
 MAX_ITEMS = 4
@@ -231,3 +233,12 @@ def test_an_answer_that_is_no_json_says_so() -> None:
     page = (200, {"Content-Type": "text/html"}, b"<html>")
     with Scripted(page) as server, pytest.raises(ServerError, match=text):
         server.transport().call("POST", "/x", {})
+
+
+def test_the_page_about_it_works_as_it_is(url: str) -> None:
+    page = (REPOSITORY / "docs" / "client.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    names = {"url": url, "key": KEY}
+    for block in blocks:
+        exec(block, names)
