@@ -82,9 +82,9 @@ def compare(job: str, model: str, rows: int, length: int, options: argparse.Name
         "model": model,
         "rows": rows,
         "length": length,
-        "ours": _spread(speeds["ours"]),
-        "peer": _spread(speeds["peer"]),
-        "ratio": _spread(ratios),
+        "ours": spread(speeds["ours"]),
+        "peer": spread(speeds["peer"]),
+        "ratio": spread(ratios),
         "peak_mb": memory,
         "versions": {"ours": ours.versions, "peer": peer.versions},
     }
@@ -146,17 +146,18 @@ def table(document: dict[str, Any]) -> str:
 
 
 def _line(result: dict[str, Any]) -> str:
-    def spread(s: dict[str, float]) -> str:
+    def shown(s: dict[str, float]) -> str:
         return f"{s['median']:.2f} ({s['min']:.2f}-{s['max']:.2f})"
 
     memory = result["peak_mb"]
     return (
-        f"| {result['model']} | ({result['rows']}, {result['length']}) | {spread(result['ours'])} "
-        f"| {spread(result['peer'])} | {spread(result['ratio'])} | {memory['ours']:.0f} | {memory['peer']:.0f} |"
+        f"| {result['model']} | ({result['rows']}, {result['length']}) | {shown(result['ours'])} "
+        f"| {shown(result['peer'])} | {shown(result['ratio'])} | {memory['ours']:.0f} | {memory['peer']:.0f} |"
     )
 
 
-def _spread(values: list[float]) -> dict[str, float]:
+def spread(values: list[float]) -> dict[str, float]:
+    """Median and ends of some measurements."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 

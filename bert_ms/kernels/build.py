@@ -71,7 +71,13 @@ def compiler() -> Compiler | None:
 
 def cache_directory() -> Path:
     """Where compiled operators are kept: $XDG_CACHE_HOME/bert_ms/kernels, else ~/.cache/bert_ms/kernels."""
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return _cache_directory(os.environ.get("XDG_CACHE_HOME"), os.environ.get("HOME"))
+
+
+@lru_cache(maxsize=8)
+def _cache_directory(given: str | None, _home: str | None) -> Path:
+    """Kept, because a network asks a thousand times while it is built."""
+    root = given or str(Path.home() / ".cache")
     return Path(root, "bert_ms", "kernels")
 
 
