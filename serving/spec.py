@@ -37,6 +37,8 @@ class ModelSpec:
         start_seconds: one that shows no progress for so long while it starts is taken for dead.
         ping_seconds: an idle engine is asked this often whether it lives.
         restart_limit: so many deaths in a row before the model counts as failed and is tried once a minute only.
+        compile_cache: folder that keeps compiled graphs for the next start; None compiles at every start. Only the
+            server's user should be able to write to it.
         allow_new_head: serve though the weights have no head for the task, which is then random (for tests).
 
     Raises:
@@ -60,6 +62,7 @@ class ModelSpec:
     start_seconds: float = 300.0
     ping_seconds: float = 10.0
     restart_limit: int = 5
+    compile_cache: str | None = None
     allow_new_head: bool = False
 
     def __post_init__(self) -> None:

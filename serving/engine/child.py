@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from bert_ms.errors import BertMsError
 from bert_ms.training.processes import die_with_parent
 
+from .compile_cache import Stale
 from .frames import Channel, EngineGone, Frame
 from .programs import Program, open_program
 
@@ -30,6 +32,9 @@ def main(argv: list[str]) -> int:
         return 1
     for number in (signal.SIGINT, signal.SIGTERM):  # the front process decides when this one ends
         signal.signal(number, signal.SIG_IGN)
+    # MindSpore looks through the entry script's imports for its compile cache, and fails on relative ones: show it an
+    # empty one; what the graphs depend on is hashed in `compile_cache`.
+    sys.argv[0] = str(Path(__file__).with_name("__init__.py"))
     logging.basicConfig(level=logging.WARNING, format=f"engine {os.getpid()}: %(levelname)s %(name)s: %(message)s")
     channel = Channel(socket.socket(fileno=int(argv[0])))
     with contextlib.suppress(EngineGone):  # the front process has closed
@@ -55,7 +60,8 @@ def serve(channel: Channel) -> None:
     while True:
         frame = channel.receive()
         if frame.kind == "warm":
-            _warm(channel, program, frame, seen)
+            if not _warm(channel, program, frame, seen):
+                return
         elif frame.kind == "batch":
             channel.send(_batch(program, frame, seen))
         else:
@@ -94,19 +100,28 @@ def _hello(program: Program) -> Frame:
     return Frame("hello", fields, {} if transitions is None else {"transitions": transitions.astype(np.float32)})
 
 
-def _warm(channel: Channel, program: Program, frame: Frame, seen: set[tuple[int, ...]]) -> None:
-    """Compile each shape, then run it once more to see how long it takes."""
+def _warm(channel: Channel, program: Program, frame: Frame, seen: set[tuple[int, ...]]) -> bool:
+    """Compile each shape, then run it once more to see how long it takes; False where that led nowhere."""
     shapes = [(int(rows), int(length)) for rows, length in frame.fields["shapes"]]
+    cache = program.compile_cache(frame.fields["compile_cache"], shapes)
+    is_cached = cache is not None and cache.begin()
+    outputs = {}
     for done, (rows, length) in enumerate(shapes, 1):
-        ids, ones = np.full((rows, length), int(frame.fields["token"]), np.int32), np.ones((rows, length), np.int32)
-        arrays = [ids, ones, np.zeros_like(ids), *([np.zeros((rows, 1), np.int32)] * program.takes_positions)]
+        arrays = program.spread_ids((rows, length))
         program.run(arrays)
-        seen.add(ids.shape)
+        seen.add((rows, length))
         begin = time.perf_counter()
-        program.run(arrays)
+        outputs[(rows, length)] = {name: values[:1] for name, values in program.run(arrays).items()}
         seconds = time.perf_counter() - begin
         channel.send(Frame("progress", {"done": done, "of": len(shapes), "shape": [rows, length], "seconds": seconds}))
+    if cache is not None and is_cached:
+        try:
+            cache.settle(outputs)
+        except Stale as error:
+            channel.send(Frame("stale", {"text": str(error)}))
+            return False
     channel.send(Frame("ready"))
+    return True
 
 
 def _batch(program: Program, frame: Frame, seen: set[tuple[int, ...]]) -> Frame:

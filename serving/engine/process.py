@@ -39,6 +39,12 @@ class BatchFailed(Exception):
     """The network failed on a batch; the engine is there still, but a graph of it may be broken."""
 
 
+class StaleCache(EngineGone):
+    """Graphs that were kept from an earlier start are not to be trusted; they are deleted."""
+
+    reason = "stale_cache"
+
+
 @dataclass(frozen=True)
 class Hello:
     """What an engine says of its network; see `programs.Program`."""
@@ -139,25 +145,37 @@ class EngineProcess:
         return Hello.of(_expect(frame, "hello"))
 
     def warm(
-        self, shapes: Sequence[Shape], *, token: int, timeout: float, on_progress: Callable[[int, int], None]
+        self,
+        shapes: Sequence[Shape],
+        *,
+        timeout: float,
+        on_progress: Callable[[int, int], None],
+        compile_cache: str | None = None,
     ) -> dict[Shape, float]:
         """Have it compile shapes.
 
         Args:
             shapes: (rows, tokens).
-            token: id that the rows are made of.
             timeout: seconds without progress after which it counts as dead.
             on_progress: called with the number of shapes that are done, and of all.
+            compile_cache: folder of kept graphs; None compiles.
 
         Returns:
             Seconds that each shape takes once it is compiled.
+
+        Raises:
+            StaleCache: graphs that were kept computed something else, and are deleted.
+            EngineGone: it died, or made no progress in time.
         """
-        self._channel.send(Frame("warm", {"shapes": list(shapes), "token": token}), timeout=timeout)
+        fields = {"shapes": list(shapes), "compile_cache": compile_cache}
+        self._channel.send(Frame("warm", fields), timeout=timeout)
         seconds: dict[Shape, float] = {}
         while (frame := self._channel.receive(timeout=timeout)).kind == "progress":
             rows, length = frame.fields["shape"]
             seconds[(rows, length)] = float(frame.fields["seconds"])
             on_progress(int(frame.fields["done"]), int(frame.fields["of"]))
+        if frame.kind == "stale":
+            raise StaleCache(f"compiled graphs were stale: {frame.fields.get('text')}")
         _expect(frame, "ready")
         return seconds
 
@@ -229,4 +247,4 @@ def _search_path() -> str:
     return os.pathsep.join(dict.fromkeys(parts))
 
 
-__all__ = ["BatchFailed", "EngineGone", "EngineProcess", "EngineRefused", "Hello", "Outcome"]
+__all__ = ["BatchFailed", "EngineGone", "EngineProcess", "EngineRefused", "Hello", "Outcome", "StaleCache"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from bert_ms.checkpoint.manifest import sha256
 from bert_ms.export.folder import is_exported, read_record
 from bert_ms.pipelines.opening import OpenedPipeline, open_backend
 from bert_ms.pipelines.text.kinds import named
+
+from .compile_cache import CompileCache, sources_digest
 
 VERSION_DIGITS = 16
 ENCODER, GAPS = "feature-extraction", "fill-mask"
@@ -34,6 +37,7 @@ class Program:
         device: cpu, gpu or ascend.
         shapes: (rows, tokens) that there is a graph for, where only those run; empty where any will do.
         opened: what it runs on.
+        threads: of one operator; None is the runtime's choice.
     """
 
     pipeline: str
@@ -42,6 +46,7 @@ class Program:
     device: str
     shapes: tuple[tuple[int, int], ...]
     opened: OpenedPipeline
+    threads: int | None = None
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -72,6 +77,40 @@ class Program:
             pooled = {POOLED: found[POOLED]} if POOLED in self.outputs else {}
             return {**pool(found["last_hidden_state"], arrays[1]), **pooled}
         return found
+
+    def spread_ids(self, shape: tuple[int, int]) -> list[np.ndarray]:
+        """Inputs of a shape with ids from all over the vocabulary."""
+        ids = (np.arange(shape[0] * shape[1]) * 7919 % self.opened.config.vocab_size).astype(np.int32).reshape(shape)
+        arrays = [ids, np.ones_like(ids), np.zeros_like(ids)]
+        return [*arrays, np.ones((shape[0], 1), np.int32)] if self.takes_positions else arrays
+
+    def compile_cache(self, root: str | None, shapes: Sequence[tuple[int, int]]) -> CompileCache | None:
+        """Where graphs of these shapes, compiled in this order, are kept; None where they are not."""
+        if root is None or self.opened.format != "cell":
+            return None
+        from bert_ms import compat
+        from bert_ms.kernels import switch
+
+        ms = compat.mindspore()
+        key = {
+            "mindspore": ms.__version__,
+            "sources": sources_digest(),
+            "kernels": str(switch.library()) if switch.enabled() else "",
+            "config": dataclasses.asdict(self.opened.config),
+            "pipeline": self.pipeline,
+            "weights": self.version,
+            "precision": self.opened.precision,
+            "device": self.device,
+            "threads": self.threads,
+            "shapes": [list(shape) for shape in shapes],
+        }
+
+        def use(folder: Path | None) -> None:
+            if folder is not None:
+                ms.set_context(compile_cache_path=str(folder))
+            ms.set_context(enable_compile_cache=folder is not None)
+
+        return CompileCache(Path(root), key, switch=use)
 
 
 def open_program(job: Mapping[str, Any]) -> Program:
@@ -107,6 +146,7 @@ def open_program(job: Mapping[str, Any]) -> Program:
         device=_device(opened.format),
         shapes=shapes,
         opened=opened,
+        threads=job["threads"],
     )
 
 

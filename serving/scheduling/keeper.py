@@ -61,6 +61,7 @@ class Keeper:
         self._started: Started | None = None
         self._feeder: Feeder | None = None
         self._engine: Any = None
+        self._may_start_again = spec.compile_cache is not None
         self._deaths = 0  # in a row, without an answer between them
         self._start_began, self._start_seconds = time.monotonic(), 0.0
         self._is_closing = self._is_abandoned = False
@@ -256,6 +257,10 @@ class Keeper:
 
     def _restarts(self, gone: EngineGone) -> None:
         """An engine is gone: say so, refuse what it worked on, and start the next one, unless too many died."""
+        if self._may_start_again and not self._settled.is_set():
+            self._may_start_again = False  # graphs that were kept may have killed it; they are deleted by now
+            logger.warning("model %s: %s; starting again", self._spec.name, gone)
+            return
         self._deaths += 1
         if not self._is_closing:
             self._say_gone(gone)

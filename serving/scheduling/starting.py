@@ -67,8 +67,8 @@ def bring_up(
     say(f"loading: 0 of {len(wanted)} shapes")
     seconds = engine.warm(
         wanted,
-        token=hello.config.pad_token_id or 0,
         timeout=spec.start_seconds,
+        compile_cache=spec.compile_cache,
         on_progress=lambda done, of: say(f"loading: {done} of {of} shapes"),
     )
     canary = before.canary if before is not None else _canary(spec, hello)

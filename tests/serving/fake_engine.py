@@ -69,7 +69,9 @@ class FakeEngine:
     def open(self, *, timeout: float) -> Hello:
         return self.world.greet()
 
-    def warm(self, shapes: Sequence[Shape], *, token: int, timeout: float, on_progress: Any) -> dict[Shape, float]:
+    def warm(
+        self, shapes: Sequence[Shape], *, timeout: float, on_progress: Any, compile_cache: str | None
+    ) -> dict[Shape, float]:
         on_progress(len(shapes), len(shapes))
         return {shape: self.world.seconds(shape) for shape in shapes}
 
