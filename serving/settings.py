@@ -70,6 +70,7 @@ class ModelSettings(_Strict):
     max_queue_seconds: float | None = Field(None, gt=0, le=3600)
     watchdog_seconds: float | None = Field(None, gt=0, le=3600)
     start_seconds: float | None = Field(None, gt=0, le=86_400)
+    compile_cache: str | None = Field(None, min_length=1)
     allow_new_head: bool = Field(False, description="serve a network whose head is random (for tests)")
 
 
@@ -98,6 +99,9 @@ class ServerSettings(_Strict):
     max_queue_seconds: float = Field(10.0, gt=0, le=3600, description="their work, as far as it can be foretold")
     watchdog_seconds: float = Field(10.0, gt=0, le=3600, description="a silent engine is taken for dead after so long")
     start_seconds: float = Field(300.0, gt=0, le=86_400, description="the same, while it starts")
+    compile_cache: str | None = Field(
+        None, min_length=1, description="folder of compiled graphs, for the next start; nobody else may write to it"
+    )
 
     max_body_bytes: int = Field(2 * 1024 * 1024, ge=1024, le=1 << 30, description="of a request")
     max_items: int = Field(32, ge=1, le=4096, description="inputs of a request")

@@ -323,6 +323,7 @@ def _serve(command: argparse.ArgumentParser) -> None:
         ("max-inflight", "N", "requests at once, the next gets a 429; default 256"),
         ("request-timeout", "SECONDS", "for an answer, then 504; default 30"),
         ("drain-timeout", "SECONDS", "for the last answers after SIGTERM; default 30"),
+        ("compile-cache", "DIR", "keep compiled graphs for the next start; nobody else may write to it"),
         ("log-level", "NAME", "debug, info, warning or error; default info"),
         ("log-format", "NAME", "json or text; default text on a terminal, else json"),
     ):
