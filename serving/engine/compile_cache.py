@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from .shapes import Shape
 
 TOLERANCE = 1e-5
+ROOMS = ("checkpoint", "config", "hub", "kernels", "model", "pipelines")
 KEPT = 8  # folders, the latest used ones
 Outputs = Mapping[Shape, Mapping[str, np.ndarray]]
 
@@ -110,11 +111,12 @@ class CompileCache:
 
 
 def sources_digest() -> str:
-    """sha256 of every source file that can shape a graph: this package's and the server's engine."""
+    """sha256 of every source file that can shape a graph: the library's rooms that build networks, and the engine."""
     import bert_ms
 
-    digest = hashlib.sha256()
-    for home in (Path(bert_ms.__file__).parent, Path(__file__).parent):
-        for path in sorted([*home.rglob("*.py"), *home.rglob("*.cpp"), *home.rglob("*.h")]):
-            digest.update(path.relative_to(home).as_posix().encode() + path.read_bytes())
+    library, digest = Path(bert_ms.__file__).parent, hashlib.sha256()
+    for home in (*(library / room for room in ROOMS), Path(__file__).parent):
+        for path in sorted(path for path in home.rglob("*") if path.suffix in (".py", ".cpp", ".h")):
+            digest.update(f"{home.name}/{path.relative_to(home).as_posix()}\0".encode() + path.read_bytes())
+    digest.update((library / "compat.py").read_bytes())
     return digest.hexdigest()

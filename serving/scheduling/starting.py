@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bert_ms.errors import ConfigError
@@ -68,7 +69,8 @@ def bring_up(
     seconds = engine.warm(
         wanted,
         timeout=spec.start_seconds,
-        compile_cache=spec.compile_cache,
+        # The engine stands in a folder of its own: what is relative is so to this process.
+        compile_cache=str(Path(spec.compile_cache).expanduser().resolve()) if spec.compile_cache else None,
         on_progress=lambda done, of: say(f"loading: {done} of {of} shapes"),
     )
     canary = before.canary if before is not None else _canary(spec, hello)
