@@ -71,7 +71,7 @@ def test_every_metric_that_is_asked_for_exists_with_its_labels(scraped: dict[str
     for expression in asked:
         for name, labels in re.findall(r"(bertms_[a-z_]+)(?:\{([^}]*)\})?", expression):
             assert name in scraped, expression
-            assert set(re.findall(r"(\w+)=~?", labels)) <= scraped[name] | given, expression
+            assert set(re.findall(r"(\w+)(?:=|!)", labels)) <= scraped[name] | given, expression
         by = {label for group in re.findall(r"by \(([^)]*)\)", expression) for label in group.split(", ")}
         assert by <= given.union(*(scraped[name] for name in METRIC.findall(expression))), expression
 
