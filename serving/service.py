@@ -93,7 +93,7 @@ class ServedModel(Protocol):
                 similarity: {"source": str, "sentences": [str, ...]}
             options: of the kind; what is left out takes its default:
                 qa: top_k 3, max_answer_len 30, doc_stride 128, handle_impossible True, null_threshold 0.0
-                classify: top_k (all), activation (softmax, sigmoid or none; the model's own)
+                classify: top_k (all), activation (softmax, sigmoid or none; the model's own), truncate False
                 ner: aggregation (none, simple, first, average or max; simple)
                 fill-mask: top_k 5, targets (any)
                 embed: pooling (cls, mean or max; the model's own), normalize True, dimensions (all), truncate False
@@ -130,9 +130,10 @@ class Repository(Protocol):
     Attributes:
         observers: called as `observer(event, model=name, ...)` for
             "batch": rows, tokens, padded (tokens with padding), queue_seconds (longest of its rows), infer_seconds
-            "rejected": reason (queue_full, deadline_exceeded, cancelled, loading, draining, engine_restarting, ...)
+            "rejected": reason (queue_full, deadline_exceeded, client_closed_request, loading, draining, ...)
             "engine_restart": reason (died, unresponsive, poisoned)
             "compile": shape (B, S), after ready
+            "error": a row on which the network failed
             "state": state
             An observer must be quick; what it raises is logged.
     """

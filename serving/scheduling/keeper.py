@@ -121,23 +121,6 @@ class Keeper:
             **{name: self.counts[name] for name in names},
         }
 
-    def drain(self, timeout: float) -> bool:
-        """Take in nothing more, and wait until what was taken in is answered; whether that came in time."""
-        self._is_closing = True
-        if self._state == "ready":
-            self._change("draining", "it is being taken out")
-        if self._queue is not None:
-            self._queue.wake()
-        until = time.monotonic() + timeout
-        while (queue := self._queue) is not None and self._thread.is_alive():
-            feeder = self._feeder
-            if not queue.items and not (feeder and feeder.inflight):
-                return True
-            if time.monotonic() >= until:
-                return False
-            time.sleep(0.01)
-        return True
-
     def close(self) -> None:
         """End the engine; what still waits is refused."""
         self._is_closing = self._is_abandoned = True

@@ -316,22 +316,6 @@ def test_a_full_queue_refuses_fast_and_keeps_what_it_has(kept):
         assert [found.result()[0].tolist() for found in asked] == [[1], [2], [3], [4]]
 
 
-def test_draining_answers_what_was_taken_in_and_nothing_else(kept):
-    one = kept()
-    one.world.gate.clear()
-    with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(one.ask, [n]) for n in range(1, 4)]
-        until(lambda: one.keeper.stats()["inflight"] + one.keeper.stats()["queue_items"] == 3)
-        draining = pool.submit(one.keeper.drain, 5.0)
-        until(lambda: one.keeper.state == "draining")
-        with pytest.raises(Unavailable) as caught:
-            one.ask([9])
-        assert caught.value.code == "draining"
-        one.world.gate.set()
-        assert draining.result()
-        assert [found.result()[0].tolist() for found in asked] == [[1], [2], [3]]
-
-
 def test_closing_refuses_what_waits(kept):
     one = kept(watchdog_seconds=0.2)
     one.world.gate.clear()
