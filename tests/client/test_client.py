@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -242,3 +243,11 @@ def test_the_page_about_it_works_as_it_is(url: str) -> None:
     names = {"url": url, "key": KEY}
     for block in blocks:
         exec(block, names)
+
+
+def test_every_option_of_the_server_can_be_given() -> None:
+    native = pytest.importorskip("serving.http.native", reason="the server's packages are not installed")
+    assert len(native.KINDS) == 7
+    for name, kind in native.KINDS.items():
+        parameters = inspect.signature(getattr(bert_ms.Client, name.replace("-", "_"))).parameters
+        assert {*kind.options.model_fields, "model"} <= set(parameters), name
