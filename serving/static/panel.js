@@ -106,7 +106,7 @@ function footer(reply, entry) {
   const tokens = usage.reduce((sum, one) => sum + (one.tokens || 0), 0);
   const windows = usage.reduce((sum, one) => sum + (one.windows || 0), 0);
   const parts = [reply.model && `${reply.model}${reply.version ? ` (${reply.version})` : ""}`,
-    tokens && `${tokens} tokens`, windows > usage.length && `${windows} windows`,
+    tokens && `${tokens} tokens`, usage.some((one) => one.truncated) && "cut to what the model reads", windows > usage.length && `${windows} windows`,
     entry && `${duration(entry.total)} in all`, entry?.queue !== undefined && `${duration(entry.queue)} waiting`,
     entry?.infer !== undefined && `${duration(entry.infer)} computing`];
   return el("p.quiet.small.footer", {}, parts.filter(Boolean).join(" · "));
