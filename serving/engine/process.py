@@ -27,7 +27,7 @@ from .shapes import Shape
 
 logger = logging.getLogger(__name__)
 
-PING_SECONDS = 10.0
+_SETTINGS = "BERTMS_"  # what the server's settings are called in the environment
 _QUIET = {"GLOG_v": "3"}  # MindSpore's own log: errors only, unless the environment says otherwise
 
 
@@ -107,7 +107,7 @@ class EngineProcess:
                 [sys.executable, "-m", f"{__package__}.child", str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 cwd=self._folder,
-                env={**_QUIET, **os.environ, "PYTHONPATH": _search_path()},
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what MindSpore prints is no output of the server
             )
@@ -239,6 +239,12 @@ def _expect(frame: Frame, kind: str) -> Frame:
     if frame.kind != kind:
         raise Garbled(f"the engine said {frame.kind!r} where {kind!r} was expected.")
     return frame
+
+
+def _environment() -> dict[str, str]:
+    """This process's, without the server's own settings, keys among them."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
+    return {**_QUIET, **inherited, "PYTHONPATH": _search_path()}
 
 
 def _search_path() -> str:

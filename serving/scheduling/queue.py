@@ -110,6 +110,7 @@ class RowQueue:
         Raises:
             BadItem: it is more than the queue ever takes.
             QueueFull: it is more than there is room for now.
+            DeadlineExceeded: its time is over already.
         """
         if len(submission.rows) > self._max_items or submission.tokens > self._max_tokens:
             raise BadItem(
@@ -119,6 +120,10 @@ class RowQueue:
             )
         with self._changed:
             now = self._clock()
+            fault = submission.overdue(now)
+            if fault is not None:
+                self._on_drop(fault.code)
+                raise fault
             patience = min(self._max_seconds, submission.call.deadline - now)
             is_full = self.items + len(submission.rows) > self._max_items
             is_full = is_full or self.tokens + submission.tokens > self._max_tokens

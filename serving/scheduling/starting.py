@@ -95,9 +95,9 @@ def _shapes(spec: ModelSpec, hello: Hello, longest: int) -> list[shapes.Shape]:
     try:
         if spec.shapes is not None:
             return shapes.check(list(spec.shapes), longest=longest, max_batch_tokens=spec.max_batch_tokens)
-        if hello.shapes:
-            fitting = [shape for shape in hello.shapes if shape[1] <= longest]
-            return shapes.check(fitting, longest=longest)
+        fitting = [shape for shape in hello.shapes if shape[1] <= longest]
+        if fitting:  # an exported graph fills up what is smaller, so that a row can run alone
+            return shapes.check([*fitting, *((1, length) for _, length in fitting)], longest=longest)
     except ConfigError as error:
         raise EngineRefused(str(error)) from None
     return shapes.choose(longest, device=hello.device, max_batch_tokens=spec.max_batch_tokens)

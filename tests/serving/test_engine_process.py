@@ -19,6 +19,7 @@ import pytest
 
 from bert_ms import compat
 from bert_ms.training.processes import is_alive
+from serving.engine.process import EngineProcess
 from serving.engine.programs import open_program
 from serving.faults import EngineError, LoadFailed, ServiceFault, Unavailable
 from serving.repository import ModelRepository
@@ -90,7 +91,18 @@ def test_the_front_process_never_imports_mindspore():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
 
 
-def test_an_engine_dies_with_its_parent(tmp_path):
+def test_an_engine_is_not_told_the_servers_keys(monkeypatch):
+    monkeypatch.setenv("BERTMS_API_KEYS", "a secret that is long enough")
+    engine = EngineProcess({})
+    try:
+        environment = Path(f"/proc/{engine.pid}/environ").read_bytes()
+        assert b"PYTHONPATH=" in environment and b"secret" not in environment
+    finally:
+        engine.kill()
+        engine.close()
+
+
+def test_an_engine_dies_with_its_parent():
     code = (
         "import time\n"
         "from serving.engine.process import EngineProcess\n"

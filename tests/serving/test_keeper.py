@@ -343,6 +343,14 @@ def test_shapes_that_the_network_has_no_room_for_are_refused(kept):
     assert one.keeper.reason == "shape (1, 65): the network takes 64 tokens."
 
 
+def test_a_network_that_was_exported_in_fixed_shapes_runs_in_those(kept):
+    world = World()
+    world.greet = lambda: dataclasses.replace(HELLO, shapes=((1, 32), (8, 48), (8, 512)))
+    one = kept(world, shapes=None)
+    assert one.ask([1] * 40)[0].tolist() == [1] * 40
+    assert one.keeper.longest == 48 and set(one.keeper._started.costs.warmed) == {(1, 32), (1, 48), (8, 48)}
+
+
 def test_a_batch_that_had_to_be_compiled_is_told_of(kept):
     one = kept()
     one.world.compute = lambda arrays, rows: dataclasses.replace(of_ids(arrays, rows), compiled=True)

@@ -156,6 +156,14 @@ def test_rows_that_nobody_waits_for_are_never_run():
     assert dropped == ["deadline_exceeded", "client_closed_request"]
 
 
+def test_a_request_whose_time_is_over_is_not_taken_in():
+    clock = Clock()
+    queue = queue_of(clock)
+    with pytest.raises(DeadlineExceeded):
+        submit(queue, 10, deadline=clock.now)
+    assert queue.items == 0
+
+
 def test_rows_that_are_put_back_keep_their_place():
     clock = Clock()
     queue = queue_of(clock)
