@@ -87,7 +87,7 @@ def test_without_a_compiler_one_is_installed(checkout: Path, environment: dict[s
     run(environment, checkout / "scripts" / "test.sh", "-x")
     installs, _, *checks = calls(tmp_path)
     assert installs.endswith(f"-e {checkout}[dev,kernels]")
-    assert checks == ["-m ruff check .", "-m mypy bert_ms", "-m pytest -x"]
+    assert checks == ["-m ruff check .", "-m mypy bert_ms serving", "-m pytest -x"]
 
 
 def test_a_failed_install_leaves_no_stamp_and_starts_nothing(
@@ -119,10 +119,20 @@ def test_a_machine_without_a_fitting_python_is_told_what_to_install(checkout: Pa
     assert not (checkout / ".venv").exists()
 
 
-def test_help_needs_no_environment(checkout: Path, tmp_path: Path) -> None:
-    done = run({"PATH": str(tools(tmp_path / "tools"))}, checkout / "scripts" / "run_squad.sh", "--help")
+def test_the_server_starts_with_what_it_needs(checkout: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    assert run(environment, checkout / "scripts" / "serve.sh", "minilm", "--port", "9000").returncode == 0
+    installs, _, serves = calls(tmp_path)
+    assert installs.endswith(f"-e {checkout}[serve]")
+    assert serves == "-m bert_ms.cli serve minilm --port 9000"
+
+
+@pytest.mark.parametrize(
+    ("script", "begin"), [("run_squad.sh", "Fine-tune and evaluate on SQuAD"), ("serve.sh", "Serve models over HTTP")]
+)
+def test_help_needs_no_environment(checkout: Path, tmp_path: Path, script: str, begin: str) -> None:
+    done = run({"PATH": str(tools(tmp_path / "tools"))}, checkout / "scripts" / script, "--help")
     assert done.returncode == 0
-    assert done.stdout.startswith("Fine-tune and evaluate on SQuAD")
+    assert done.stdout.startswith(begin)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
