@@ -78,12 +78,12 @@ class Client:
         *,
         top_k: int | None = None,
         activation: str | None = None,
+        truncate: bool | None = None,
         model: str | None = None,
     ) -> Any:
         """[{"label", "score"}], best first, for a text, or for a pair as a tuple."""
-        return self._ask(
-            "classify", inputs, isinstance(inputs, (str, tuple)), model, top_k=top_k, activation=activation
-        )
+        is_one = isinstance(inputs, (str, tuple))
+        return self._ask("classify", inputs, is_one, model, top_k=top_k, activation=activation, truncate=truncate)
 
     def ner(self, inputs: str | Sequence[str], *, aggregation: str | None = None, model: str | None = None) -> Any:
         """[{"entity", "text", "start", "end", "score"}] for a text."""

@@ -101,6 +101,7 @@ class ClassifyOptions(Taken):
 
     top_k: int | None = Field(None, ge=1, le=10_000, description="labels of a text, best first; default all")
     activation: Literal["softmax", "sigmoid", "none"] | None = Field(None, description="default the model's own")
+    truncate: bool = Field(False, description="cut texts that are too long, which is an error otherwise")
 
 
 class ClassifyRequest(ClassifyOptions):
