@@ -18,6 +18,7 @@ from mindspore import Tensor, nn
 from mindspore.ops.functional import is_sequence_value_unknown
 
 from bert_ms.kernels import crf_twin, native, twins
+from bert_ms.kernels.deferred import Deferring
 from bert_ms.kernels.switch import enabled
 
 
@@ -278,10 +279,11 @@ class CrfLoss(nn.Cell):
         return self.twin(logits_BSC, transitions_CC, labels_BS)
 
 
-class EncoderLayer(nn.Cell):
+class EncoderLayer(Deferring):
     """A Transformer layer as one operator, from hidden state to hidden state.
 
-    The native form makes MindSpore's graph a tenth as large; the plain form is made of the operators above.
+    The native form makes MindSpore's graph a tenth as large; the plain form is made of the operators above. A graph has
+    both, whichever runs: callers that have a plain form of their own take `NativeEncoderLayer`.
 
     Args:
         num_heads: heads N of the attention.
@@ -307,30 +309,25 @@ class EncoderLayer(nn.Cell):
         scale: float | None = None,
     ):
         super().__init__(auto_prefix=False)
-        self.has_dropout = dropout_p > 0 or attention_dropout_p > 0
-        self.project, self.output, self.through = QueryKeyValue(), Linear(), FeedForward(name)
-        self.attend = Attention(num_heads, attention_dropout_p, site, scale)
-        self.finish_attention = DropoutResidualLayerNorm(eps, dropout_p, site + 1)
-        self.finish = DropoutResidualLayerNorm(eps, dropout_p, site + 2)
-        self.kept, self.lean, self.no_key = None, None, Tensor(native.NO_KEY)
+        self.defer(
+            project=QueryKeyValue,
+            output=Linear,
+            through=partial(FeedForward, name),
+            attend=partial(Attention, num_heads, attention_dropout_p, site, scale),
+            finish_attention=partial(DropoutResidualLayerNorm, eps, dropout_p, site + 1),
+            finish=partial(DropoutResidualLayerNorm, eps, dropout_p, site + 2),
+        )
+        self.native = None
         if enabled():
-            drops = [
-                native.dropout_constants(p, site + i) for i, p in enumerate((attention_dropout_p, *[dropout_p] * 2))
-            ]
-            common = (num_heads, name, eps, scale)
-            self.constants = partial(native.layer_constants, *common, drops, True)
-            self.kept = native.EncoderLayer(self.constants())
-            self.lean = native.LeanEncoderLayer(native.layer_constants(*common, [native.NO_DROPOUT] * 3, True))
-
-    def freeze(self, frozen: Sequence[bool]) -> None:
-        """Spare the gradients of weights that do not learn: in training they are 0 from now on, and cost no time.
-
-        Args:
-            frozen: one for each of the sixteen weights, in their order. Those of the LayerNorms, plain operators and
-                graphs that are compiled already do not heed it.
-        """
-        if self.kept is not None:
-            self.kept.meta = self.constants(sum(1 << k for k, is_frozen in enumerate(frozen) if is_frozen))
+            self.native = NativeEncoderLayer(
+                num_heads,
+                name,
+                eps,
+                dropout_p=dropout_p,
+                attention_dropout_p=attention_dropout_p,
+                site=site,
+                scale=scale,
+            )
 
     def construct(self, x: Tensor, attention_mask_BT: Tensor, dropout_key: Tensor | None, *weights: Tensor) -> Tensor:
         """Run the layer.
@@ -345,12 +342,56 @@ class EncoderLayer(nn.Cell):
         Returns:
             [B, S, H].
         """
-        is_taken = takes(x) and attention_mask_BT.dtype == ms.int32
-        if self.lean is not None and is_taken and not self.training:
-            return self.lean(x, attention_mask_BT, self.no_key, weights)
-        if self.kept is not None and is_taken and (dropout_key is not None or not self.has_dropout):
-            return self.kept(x, attention_mask_BT, self.no_key if dropout_key is None else dropout_key, weights)[0]
+        if self.native is not None and self.native.serves(x, attention_mask_BT, dropout_key):
+            return self.native(x, attention_mask_BT, dropout_key, *weights)
         query, key, value = self.project(x, *weights[:6])
         context = self.attend(query, key, value, attention_mask_BT, dropout_key)
         hidden = self.finish_attention(self.output(context, *weights[6:8]), x, *weights[8:10], dropout_key)
         return self.finish(self.through(hidden, *weights[10:14]), hidden, *weights[14:16], dropout_key)
+
+
+class NativeEncoderLayer(nn.Cell):
+    """`EncoderLayer`, whose arguments and inputs it has, for inputs that its native form serves.
+
+    To be made only where native operators are enabled.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        name: str,
+        eps: float,
+        *,
+        dropout_p: float = 0.0,
+        attention_dropout_p: float = 0.0,
+        site: int = 0,
+        scale: float | None = None,
+    ):
+        super().__init__(auto_prefix=False)
+        self.has_dropout = dropout_p > 0 or attention_dropout_p > 0
+        drops = [native.dropout_constants(p, site + i) for i, p in enumerate((attention_dropout_p, *[dropout_p] * 2))]
+        common = (num_heads, name, eps, scale)
+        self.constants = partial(native.layer_constants, *common, drops, True)
+        self.kept = native.EncoderLayer(self.constants())
+        self.lean = native.LeanEncoderLayer(native.layer_constants(*common, [native.NO_DROPOUT] * 3, True))
+        self.no_key = Tensor(native.NO_KEY)
+
+    def freeze(self, frozen: Sequence[bool]) -> None:
+        """Spare the gradients of weights that do not learn: in training they are 0 from now on, and cost no time.
+
+        Args:
+            frozen: one for each of the sixteen weights, in their order. Those of the LayerNorms and graphs that are
+                compiled already do not heed it.
+        """
+        self.kept.meta = self.constants(sum(1 << k for k, is_frozen in enumerate(frozen) if is_frozen))
+
+    def serves(self, x: Tensor, attention_mask_BT: Tensor, dropout_key: Tensor | None) -> bool:
+        """Whether the native form computes the layer for these inputs."""
+        if self.training and self.has_dropout and dropout_key is None:
+            return False
+        return takes(x) and attention_mask_BT.dtype == ms.int32
+
+    def construct(self, x: Tensor, attention_mask_BT: Tensor, dropout_key: Tensor | None, *weights: Tensor) -> Tensor:
+        if not self.training:
+            return self.lean(x, attention_mask_BT, self.no_key, weights)
+        return self.kept(x, attention_mask_BT, self.no_key if dropout_key is None else dropout_key, weights)[0]

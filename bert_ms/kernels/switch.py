@@ -6,7 +6,7 @@ import ctypes
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -39,8 +39,10 @@ def enabled() -> bool:
         ConfigError: BERT_MS_KERNELS is not auto, on or off.
         DeviceError: it is `on`, but native operators are not possible here; the text says why.
     """
+    if _SETTLED:
+        return _SETTLED[-1]
     asked = mode()
-    if asked == "off" or _DISABLED:
+    if asked == "off":
         return False
     device = compat.current_device()
     if device != "cpu":
@@ -57,22 +59,27 @@ def enabled() -> bool:
     return True
 
 
-_DISABLED: list[bool] = []
+_SETTLED: list[bool] = []
 
 
 @contextmanager
-def disabled() -> Iterator[None]:
+def settled(is_native: bool) -> Iterator[None]:
+    """Cells built inside are native or plain as it was settled before, whatever the switch says now."""
+    _SETTLED.append(is_native)
+    try:
+        yield
+    finally:
+        _SETTLED.pop()
+
+
+def disabled() -> AbstractContextManager[None]:
     """Cells built inside use plain MindSpore, for networks that are to run elsewhere: exported graphs, for example.
 
     >>> with disabled():
     ...     enabled()
     False
     """
-    _DISABLED.append(True)
-    try:
-        yield
-    finally:
-        _DISABLED.pop()
+    return settled(False)
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import mindspore as ms
@@ -11,6 +12,7 @@ from mindspore import Tensor, nn, ops
 
 from bert_ms import compat
 from bert_ms.config import BertConfig
+from bert_ms.kernels.deferred import Deferring
 from bert_ms.kernels.ops import Attention as FusedAttention
 from bert_ms.kernels.ops import Dropout, DropoutResidualLayerNorm, QueryKeyValue
 from bert_ms.model.layers import Dense, NormParameters
@@ -31,7 +33,7 @@ class ComposedAttention(nn.Cell):
     """
 
     def __init__(self, config: BertConfig, distances: nn.Cell | None, *, site: int, dtype: ms.dtype = ms.float32):
-        super().__init__()
+        super().__init__(auto_prefix=False)
         self.heads, self.size = config.num_attention_heads, config.head_size
         self.scale = 1.0 / math.sqrt(config.head_size)
         self.distances, self.is_causal, self.dtype = distances, config.is_decoder, dtype
@@ -124,7 +126,7 @@ class FlashAttention(nn.Cell):
         )
 
 
-class SelfAttention(nn.Cell):
+class SelfAttention(Deferring):
     """LayerNorm(hidden + Dropout(Dense(attention(hidden)))), the first half of a layer.
 
     Args:
@@ -141,13 +143,16 @@ class SelfAttention(nn.Cell):
         self.query = Dense(H, H, std=std, dtype=dtype)
         self.key = Dense(H, H, std=std, dtype=dtype)
         self.value = Dense(H, H, std=std, dtype=dtype)
-        self.project, self.dtype = QueryKeyValue(), dtype
+        self.dtype = dtype
         self.relative_positions = relative_positions(config, dtype=dtype)
         self.output = Dense(H, H, std=std, dtype=dtype)
         self.layer_norm = NormParameters(H)
-        self.composed = ComposedAttention(config, self.relative_positions, site=site, dtype=dtype)
-        self.fused = fused_attention(config, site=site, dtype=dtype)
-        self.finish = DropoutResidualLayerNorm(config.layer_norm_eps, config.hidden_dropout_prob, site + 1)
+        self.defer(
+            project=QueryKeyValue,
+            composed=partial(ComposedAttention, config, self.relative_positions, site=site, dtype=dtype),
+            fused=partial(fused_attention, config, site=site, dtype=dtype),
+            finish=partial(DropoutResidualLayerNorm, config.layer_norm_eps, config.hidden_dropout_prob, site + 1),
+        )
         self.has_probs = False
 
     def construct(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
 
 from bert_ms.config import BertConfig
+from bert_ms.kernels.deferred import Deferring
 from bert_ms.kernels.ops import DropoutResidualLayerNorm
 from bert_ms.model.attention import ComposedAttention, fused_attention
 from bert_ms.model.layers import Dense, NormParameters
 
 
-class CrossAttention(nn.Cell):
+class CrossAttention(Deferring):
     """LayerNorm(hidden + Dropout(Dense(attention))), with queries of the decoder, keys and values of the encoder.
 
     Positions play no part in it, whatever the self-attention knows of distances.
@@ -41,9 +43,11 @@ class CrossAttention(nn.Cell):
             position_embedding_type="absolute",
             relative_position="none",
         )
-        self.composed = ComposedAttention(plain, None, site=site, dtype=dtype)
-        self.fused = fused_attention(plain, site=site, dtype=dtype)
-        self.finish = DropoutResidualLayerNorm(config.layer_norm_eps, config.hidden_dropout_prob, site + 1)
+        self.defer(
+            composed=partial(ComposedAttention, plain, None, site=site, dtype=dtype),
+            fused=partial(fused_attention, plain, site=site, dtype=dtype),
+            finish=partial(DropoutResidualLayerNorm, config.layer_norm_eps, config.hidden_dropout_prob, site + 1),
+        )
 
     def construct(
         self,

@@ -7,7 +7,7 @@ from mindspore import Tensor, nn
 
 from bert_ms import kernels
 from bert_ms.config import BertConfig
-from bert_ms.kernels.ops import EncoderLayer as FusedLayer
+from bert_ms.kernels.ops import NativeEncoderLayer
 from bert_ms.model.attention import SelfAttention, has_plain_attention
 from bert_ms.model.cross_attention import CrossAttention
 from bert_ms.model.feed_forward import FeedForward
@@ -41,7 +41,12 @@ class EncoderLayer(nn.Cell):
         encoder_hidden_BTH: Tensor | None = None,
         encoder_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        if self.fused is not None and not self.attention.has_probs and attention_mask.ndim == 2:
+        if (
+            self.fused is not None
+            and not self.attention.has_probs
+            and attention_mask.ndim == 2
+            and self.fused.serves(hidden_BSH, attention_mask, dropout_key)
+        ):
             weights = (*self.attention.weights(), *self.feed_forward.weights())
             return self.fused(hidden_BSH, attention_mask, dropout_key, *weights), None
         hidden_BSH, probs_BNST = self.attention(hidden_BSH, attention_mask, dropout_key)
@@ -50,11 +55,11 @@ class EncoderLayer(nn.Cell):
         return self.feed_forward(hidden_BSH, dropout_key), probs_BNST
 
 
-def fused_layer(config: BertConfig, *, site: int, dtype: ms.dtype) -> nn.Cell | None:
+def fused_layer(config: BertConfig, *, site: int, dtype: ms.dtype) -> NativeEncoderLayer | None:
     """The whole layer as one native operator, where there is one for this device, config and dtype; else None."""
     if not (kernels.enabled() and has_plain_attention(config) and dtype == ms.float32):
         return None
-    return FusedLayer(
+    return NativeEncoderLayer(
         config.num_attention_heads,
         config.hidden_act,
         config.layer_norm_eps,

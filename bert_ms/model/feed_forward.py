@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
 
 from bert_ms.config import BertConfig
+from bert_ms.kernels.deferred import Deferring
 from bert_ms.kernels.ops import DropoutResidualLayerNorm
 from bert_ms.kernels.ops import FeedForward as FusedFeedForward
 from bert_ms.model.layers import Dense, NormParameters
 
 
-class FeedForward(nn.Cell):
+class FeedForward(Deferring):
     """LayerNorm(hidden + Dropout(Dense(act(Dense(hidden))))).
 
     Args:
@@ -28,8 +31,11 @@ class FeedForward(nn.Cell):
         self.intermediate = Dense(H, inner, std=std, dtype=dtype)
         self.output = Dense(inner, H, std=std, dtype=dtype)
         self.layer_norm = NormParameters(H)
-        self.through, self.dtype = FusedFeedForward(config.hidden_act), dtype
-        self.finish = DropoutResidualLayerNorm(config.layer_norm_eps, config.hidden_dropout_prob, site)
+        self.dtype = dtype
+        self.defer(
+            through=partial(FusedFeedForward, config.hidden_act),
+            finish=partial(DropoutResidualLayerNorm, config.layer_norm_eps, config.hidden_dropout_prob, site),
+        )
 
     def construct(self, hidden_BSH: Tensor, dropout_key: Tensor | None = None) -> Tensor:
         out_BSH = self.through(ops.cast(hidden_BSH, self.dtype), *self.intermediate.weights(), *self.output.weights())

@@ -6,6 +6,7 @@ import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import One, TruncatedNormal, Zero, initializer
 
+from bert_ms.kernels.deferred import Deferring
 from bert_ms.kernels.ops import Linear
 
 DTYPES = {"float32": ms.float32, "float16": ms.float16, "bfloat16": ms.bfloat16}
@@ -24,7 +25,7 @@ def normal_parameter(*shape: int, std: float) -> Parameter:
     return Parameter(initializer(TruncatedNormal(std, 0.0, -2 * std, 2 * std), list(shape), ms.float32))
 
 
-class Dense(nn.Cell):
+class Dense(Deferring):
     """y = x W^T + b, computed in `dtype` from float32 parameters.
 
     Args:
@@ -45,7 +46,7 @@ class Dense(nn.Cell):
         self.in_size, self.out_size, self.dtype = in_size, out_size, dtype
         self.weight = normal_parameter(out_size, in_size, std=std)
         self.bias = Parameter(initializer(Zero(), [out_size], ms.float32))
-        self.linear = Linear()
+        self.defer(linear=Linear)
         self.adapter: nn.Cell | None = None
 
     def construct(self, x: Tensor) -> Tensor:
