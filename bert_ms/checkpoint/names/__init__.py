@@ -44,6 +44,8 @@ GLUON = gluon.ATTRIBUTES
 MINDFORMERS = mindformers.MINDFORMERS
 GLUON_BLOCKS = gluon.BLOCKS
 
+WORD_TABLE = "embeddings.word_embeddings.weight"
+
 # Tried on every file; on a draw the earlier one is taken.
 TABLES = (OURS, HUGGING_FACE, MODEL_ZOO, GOOGLE, KERAS, GLUON, GLUON_BLOCKS, MINDFORMERS)
 
@@ -60,7 +62,7 @@ def translate(names: Iterable[str], *, file: str) -> Translation:
             the file mean the same parameter.
     """
     names = list(names)
-    candidates = [table for table in TABLES if any(_is_word_table(table, name) for name in names)]
+    candidates = [table for table in TABLES if table.has(WORD_TABLE, names)]
     if not candidates:
         shown = ", ".join(sorted(names)[:5]) or "nothing"
         origins = ", ".join(table.name for table in TABLES)
@@ -73,10 +75,6 @@ def translate(names: Iterable[str], *, file: str) -> Translation:
     except CheckpointError as error:
         raise CheckpointError(f"{file}: {error}") from None
     return min(explained, key=lambda translation: len(translation.unknown))
-
-
-def _is_word_table(table: NameTable, name: str) -> bool:
-    return "embeddings.word_embeddings.weight" in table.translate([name]).found
 
 
 __all__ = [

@@ -128,6 +128,16 @@ class NameTable:
                 found[ours] = found.pop(other)
         return Translation(self, found, {why: tuple(n) for why, n in dropped.items()}, tuple(unknown))
 
+    def has(self, ours: str, names: Iterable[str]) -> bool:
+        """Whether one of a file's names means our name `ours`, found without a look at the rules for other names."""
+        meant = (ours, self.stand_ins.get(ours, ours))
+        rules = [rule for rule in self.rules if any(name.startswith(rule.ours.split("{")[0]) for name in meant)]
+        patterns = self._patterns(rules)
+        return any(
+            any(pattern.fullmatch(bare) for pattern, _ in patterns) and ours in self.translate([name]).found
+            for name, bare in ((name, self._wrapping.sub("", name)) for name in names)
+        )
+
     def names_of(self, ours: Iterable[str]) -> dict[str, Found]:
         """The peer's name of each of our (bare) names, prefixed as the peer's own files are.
 
@@ -184,8 +194,11 @@ class NameTable:
 
     @cached_property
     def _reading(self) -> list[tuple[re.Pattern[str], Rule]]:
+        return self._patterns(self.rules)
+
+    def _patterns(self, rules: Iterable[Rule]) -> list[tuple[re.Pattern[str], Rule]]:
         theirs = {key: [w for spellings in words.values() for w in spellings] for key, words in self.words.items()}
-        return [(_pattern(template, theirs), rule) for rule in self.rules for template in (rule.theirs, *rule.older)]
+        return [(_pattern(template, theirs), rule) for rule in rules for template in (rule.theirs, *rule.older)]
 
     @cached_property
     def _writing(self) -> list[tuple[re.Pattern[str], Rule]]:
