@@ -9,7 +9,12 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-_MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+\s*(.*)$")
+# A read-only mapping of a file with memory of which no page was changed: its first line, then lines of its numbers.
+_UNCHANGED = re.compile(
+    rb"^([0-9a-f]+)-([0-9a-f]+) (?:r-xp|r--p) \S+ \S+ \d+ +/.*\n"
+    rb"(?:[A-Z].*\n)*?Rss: +([1-9]\d*) kB\n(?:[A-Z].*\n)*?Anonymous: +0 kB$",
+    re.MULTILINE,
+)
 _DONTNEED = 4  # MADV_DONTNEED of Linux
 
 
@@ -26,16 +31,10 @@ def drop_library_pages() -> int:
     if not smaps.is_file():
         return 0
     madvise = ctypes.CDLL(None).madvise
-    start, end, is_file, resident, dropped = 0, 0, False, 0, 0
-    for line in smaps.read_text(encoding="utf-8", errors="replace").splitlines():
-        mapping = _MAPPING.match(line)
-        if mapping:
-            start, end = int(mapping[1], 16), int(mapping[2], 16)
-            is_file = mapping[3] in ("r-xp", "r--p") and mapping[4].startswith("/")
-        elif line.startswith("Rss:"):
-            resident = int(line.split()[1]) * 1024
-        elif line.startswith("Anonymous:") and is_file and line.split()[1] == "0":
-            failed = madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _DONTNEED)
-            dropped += 0 if failed else resident
+    dropped = 0
+    for first, last, resident_kb in _UNCHANGED.findall(smaps.read_bytes()):
+        start, end = int(first, 16), int(last, 16)
+        failed = madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _DONTNEED)
+        dropped += 0 if failed else int(resident_kb) * 1024
     logger.debug("%d MB of library pages let go", dropped >> 20)
     return dropped
