@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from bert_ms.errors import CheckpointError, unknown
+
+MAP = "BERT_MS_MAP"  # environment: "off" copies weights into memory, whatever becomes of their file
 
 # Stored type -> the numpy type of its bytes. numpy has no bfloat16: its bits travel as uint16.
 STORED_TYPES: dict[str, np.dtype] = {
@@ -119,8 +122,11 @@ def entry_in_file(
 ) -> Entry:
     """A tensor whose little-endian bytes lie in one or several places of a file.
 
-    It is read with positioned reads, not mapped: memory holds what was asked for once, not the file's pages beside it,
-    and a file that shrinks meanwhile is an error instead of a crash.
+    One place whose bytes nobody checks is mapped: loading copies nothing, writing to the array leaves the file as it
+    is, and processes share what none of them writes to. The file must then stay as it is while the array lives; to
+    replace it, put another file in its place, as `save` does. What lies in several places, or off the bounds of its
+    type, is read into memory of its own; so is everything where the environment has BERT_MS_MAP=off, and on Windows,
+    where a file that is mapped cannot be replaced.
 
     Args:
         path: the file.
@@ -130,7 +136,12 @@ def entry_in_file(
         check: raises where the bytes that were read are not those that were written.
     """
 
+    is_mapped = check is None and len(parts) == 1 and parts[0][1] > 0 and _may_map()
+    is_mapped = is_mapped and parts[0][0] % STORED_TYPES[dtype].itemsize == 0
+
     def read() -> np.ndarray:
+        if is_mapped:
+            return mapped()
         try:
             array = np.empty(shape, STORED_TYPES[dtype])
         except ValueError:  # no bytes, but sizes that numpy does not count to
@@ -148,9 +159,19 @@ def entry_in_file(
             check(target)
         return array
 
+    def mapped() -> np.ndarray:
+        try:
+            return np.asarray(np.memmap(path, STORED_TYPES[dtype], "c", parts[0][0], shape))
+        except ValueError:
+            raise CheckpointError(f"{path} ended while it was read: is something else writing to it?") from None
+
     return Entry(shape=shape, dtype=dtype, read=read)
 
 
 def entry_in_memory(array: np.ndarray) -> Entry:
     """A tensor that is in memory already."""
     return Entry(shape=tuple(array.shape), dtype=array.dtype.name, read=lambda: array)
+
+
+def _may_map() -> bool:
+    return os.name == "posix" and os.environ.get(MAP, "on").strip().lower() != "off"

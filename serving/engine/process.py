@@ -28,7 +28,10 @@ from .shapes import Shape
 logger = logging.getLogger(__name__)
 
 _SETTINGS = "BERTMS_"  # what the server's settings are called in the environment
-_QUIET = {"GLOG_v": "3"}  # MindSpore's own log: errors only, unless the environment says otherwise
+_QUIET = {
+    "GLOG_v": "3",  # MindSpore's own log: errors only, unless the environment says otherwise
+    "BERT_MS_MAP": "off",  # a file that is written over must not change, nor crash, the model that answers
+}
 
 
 class EngineRefused(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from bert_ms import checkpoint
 from bert_ms.checkpoint import readers
+from bert_ms.checkpoint.weights import entry_in_file
 from bert_ms.errors import CheckpointError
 from tests.checkpoint.builders import ckpt_value, message, safetensors_bytes, tensor, tiny_arrays, write_safetensors
 from tests.support import golden
@@ -147,3 +149,20 @@ def test_an_unknown_tensor_name_suggests_the_nearest(tmp_path: Path) -> None:
     weights = checkpoint.read(write_safetensors(tmp_path / "w", {"pooler.dense.bias": np.zeros(1, np.float32)}))
     with pytest.raises(KeyError, match=r"did you mean 'pooler\.dense\.bias'"):
         weights["pooler.dense.biass"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems map files")
+@pytest.mark.parametrize(("setting", "is_mapped"), [("on", True), ("off", False)])
+def test_weights_are_mapped_unless_the_environment_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, is_mapped: bool
+) -> None:
+    monkeypatch.setenv("BERT_MS_MAP", setting)
+    file = tmp_path / "weights.bin"
+    file.write_bytes(np.arange(8, dtype="<f4").tobytes())
+    array = entry_in_file(file, dtype="float32", shape=(4,), parts=((16, 16),)).read()
+    assert array.tolist() == [4, 5, 6, 7]
+    array[:] = 0  # which leaves the file as it is
+    assert np.frombuffer(file.read_bytes(), "<f4").tolist() == list(range(8))
+    file.write_bytes(np.ones(8, "<f4").tobytes())
+    assert entry_in_file(file, dtype="float32", shape=(4,), parts=((16, 16),)).read().tolist() == [1, 1, 1, 1]
+    assert isinstance(array.base if array.base is not None else array, np.memmap) is is_mapped
