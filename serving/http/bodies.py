@@ -15,6 +15,7 @@ from .problems import Place, Refusal
 
 Model = TypeVar("Model", bound=BaseModel)
 MOST_PLACES = 20
+MOST_LEVELS = 32
 # Tags of unions begin with this, so that they can be told from keys and left out of pointers.
 TAG = "~"
 
@@ -32,13 +33,23 @@ def parse(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise _no_json(body, error) from None
+    _check_depth(value)
     try:  # orjson keeps the last of two equal keys; what a proxy or a filter saw may have been the first
         json.loads(body, object_pairs_hook=_unique)
-    except RecursionError:
-        raise _too_deep() from None
     except ValueError:  # digits beyond Python's limit: orjson took them for a float
         raise Refusal(400, "invalid_json", "a number in the body is out of range.") from None
     return value
+
+
+def _check_depth(value: Any) -> None:
+    """Refuse what Python's own limit of recursion, which is not the same everywhere, might or might not."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(MOST_LEVELS):
+        children = (child for one in level for child in (one.values() if isinstance(one, dict) else one))
+        level = [child for child in children if isinstance(child, (dict, list))]
+        if not level:
+            return
+    raise _too_deep()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:
@@ -64,7 +75,7 @@ def _no_json(body: bytes, error: orjson.JSONDecodeError) -> Refusal:
 
 
 def _too_deep() -> Refusal:
-    return Refusal(400, "too_deep", "the body is nested too deeply: requests have a few levels.")
+    return Refusal(400, "too_deep", f"the body is nested too deeply: expected at most {MOST_LEVELS} levels.")
 
 
 def validated(kind: type[Model], value: Any, *, max_items: int) -> Model:

@@ -106,7 +106,7 @@ def test_a_failed_check_fails_the_whole_after_the_suite_has_run(
     python = tmp_path / "venv" / "bin" / "python"
     python.write_text(python.read_text() + '[ "$2" != ruff ]\n')
     assert run(environment, checkout / "scripts" / "test.sh").returncode == 1
-    assert calls(tmp_path)[-1] == "-m pytest"
+    assert calls(tmp_path)[-1] == "-m pytest -n 2 --dist loadfile"
 
 
 def test_a_machine_without_a_fitting_python_is_told_what_to_install(checkout: Path, tmp_path: Path) -> None:
