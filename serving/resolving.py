@@ -162,7 +162,7 @@ def _models(given: Any, problems: list[str]) -> Any:
     """Models by name: {name: source or settings}, or a list of DIR, name or name=DIR."""
     if not given:
         named: Iterable[tuple[str, Any]] = DEFAULT_MODELS.items()
-        if Path(SAMPLE_RUN[1]).is_dir():
+        if Path(SAMPLE_RUN[1], "card.md").is_file():  # a run that has ended
             named = [*named, SAMPLE_RUN]
     elif isinstance(given, dict):
         named = given.items()

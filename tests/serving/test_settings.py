@@ -31,7 +31,9 @@ def test_the_defaults_are_those_that_the_design_names() -> None:
 
 def test_without_a_model_the_embedded_one_is_served_and_the_sample_where_its_run_is(tmp_path: Path) -> None:
     assert list(resolve(environment={}).models) == ["minilm"]
-    (tmp_path / "runs/squad_sample").mkdir(parents=True)
+    (tmp_path / "runs/squad_sample").mkdir(parents=True)  # of a run that has not ended
+    assert list(resolve(environment={}).models) == ["minilm"]
+    (tmp_path / "runs/squad_sample/card.md").touch()
     assert list(resolve(environment={}).models) == ["minilm", "squad_sample"]
 
 
