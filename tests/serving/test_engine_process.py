@@ -95,8 +95,9 @@ def test_an_engine_is_not_told_the_servers_keys(monkeypatch):
     monkeypatch.setenv("BERTMS_API_KEYS", "a secret that is long enough")
     engine = EngineProcess({})
     try:
-        environment = Path(f"/proc/{engine.pid}/environ").read_bytes()
-        assert b"PYTHONPATH=" in environment and b"secret" not in environment
+        file = Path(f"/proc/{engine.pid}/environ")
+        until(lambda: b"PYTHONPATH=" in file.read_bytes(), 30)  # empty while the process is being started
+        assert b"secret" not in file.read_bytes()
     finally:
         engine.kill()
         engine.close()
