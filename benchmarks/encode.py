@@ -123,6 +123,8 @@ def _least_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 def table(document: dict[str, Any]) -> str:
     """The comparison as Markdown."""
+    from benchmarks.turns import shown
+
     texts, tokens = document["texts"], document["tokens"]
     lines = [
         f"# {document['title']}",
@@ -134,16 +136,12 @@ def table(document: dict[str, Any]) -> str:
         "| side | texts/s: median (least-most) |",
         "|---|---|",
     ]
-    lines += [f"| {side} | {_cell(document['texts_per_second'][side], 0)} |" for side in SIDES]
-    lines += ["", f"bert_ms / peer, pair by pair: **{_cell(document['ratio'], 2)}**", ""]
+    lines += [f"| {side} | {shown(document['texts_per_second'][side], 0)} |" for side in SIDES]
+    lines += ["", f"bert_ms / peer, pair by pair: **{shown(document['ratio'])}**", ""]
     lines += [f"{document['date']}; {document['machine']}; {document['threads']} threads a side; "
               f"{document['rounds']} turns."]  # fmt: skip
     lines += [f"{name}: {document['versions'][side]}." for name, side in zip(("Ours", "Peer"), SIDES, strict=True)]
     return "\n".join(lines) + "\n"
-
-
-def _cell(spread: dict[str, float], digits: int) -> str:
-    return "{} ({}-{})".format(*(f"{spread[name]:.{digits}f}" for name in ("median", "min", "max")))
 
 
 def _start(python: str, side: str, folder: Path, options: argparse.Namespace) -> subprocess.Popen[str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.turns import HERE, Side, machine
+from benchmarks.turns import HERE, Side, machine, shown, spread
 
 TITLE = "Exported networks, question answering"
 NOTES = (
@@ -95,8 +95,8 @@ def line(name: str, batch: dict[str, Any], scored: dict[str, Any]) -> str:
     own, cell = batch["speeds"][name], batch["speeds"][CELL]
     lost = scored[CELL]["f1"] - scored[name]["f1"]
     return (
-        f"| {name} | ({batch['rows']}, {batch['length']}) | {_spread(own)} "
-        f"| {_spread([a / b for a, b in zip(own, cell, strict=True)])} "
+        f"| {name} | ({batch['rows']}, {batch['length']}) | {shown(spread(own))} "
+        f"| {shown(spread([a / b for a, b in zip(own, cell, strict=True)]))} "
         f"| {scored[name]['exact_match']:.2f} | {scored[name]['f1']:.2f} | {lost:+.2f} | {scored[name]['mb']:.0f} |"
     )
 
@@ -153,10 +153,6 @@ def _mb(path: Path) -> float:
     """Size of the weights, or of the graph."""
     files = [*path.glob("*.ckpt"), *path.glob("*.safetensors"), *path.glob("model.onnx*")]
     return max(file.stat().st_size for file in files) / 1e6
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
 if __name__ == "__main__":

@@ -8,21 +8,24 @@ holds in memory already. A file may be mapped and not read before its numbers ar
 it has read every weight once. The peer runs in an environment of its own, see peer_env.py.
 """
 
+# ruff: noqa: E402 - the clock starts before the other imports
+
 from __future__ import annotations
 
 from time import perf_counter
 
 STARTED = perf_counter()  # before anything is imported that a side would not import without this script
 
-import argparse  # noqa: E402
-import datetime  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-import tempfile  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+import argparse
+import datetime
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # for the sides as well: PYTHONPATH need not be set
@@ -106,6 +109,8 @@ def _summary(runs: dict[str, list[dict[str, Any]]], size: float, spread: Any) ->
 
 def table(document: dict[str, Any]) -> str:
     """The comparison as Markdown."""
+    from benchmarks.turns import shown
+
     lines = [
         f"# {document['title']}",
         "",
@@ -119,16 +124,12 @@ def table(document: dict[str, Any]) -> str:
     for result in document["results"]:
         memory = " | ".join(f"{result['memory'][side]['median']:.2f}" for side in SIDES)
         for time, words in TIMES.items():
-            cells = " | ".join(_cell(result[time][column]) for column in (*SIDES, "ratio"))
+            cells = " | ".join(shown(result[time][column]) for column in (*SIDES, "ratio"))
             lines.append(f"| {result['kind']}, {result['file_mb']:.0f} MB | {words} | {cells} | {memory} |")
     versions = document["results"][0]["versions"]
     lines += ["", f"{document['date']}; {document['machine']}; {document['threads']} threads a side."]
     lines += [f"{name.capitalize()}: {versions[side]}." for name, side in zip(("ours", "peer"), SIDES, strict=True)]
     return "\n".join(lines) + "\n"
-
-
-def _cell(spread: dict[str, float]) -> str:
-    return f"{spread['median']:.2f} ({spread['min']:.2f}-{spread['max']:.2f})"
 
 
 def _run(python: str, side: str, folder: Path, options: argparse.Namespace) -> Any:
@@ -180,10 +181,10 @@ def _ours() -> tuple[Any, Any, str]:
     import mindspore as ms
 
     import bert_ms
-    from bert_ms.hub import load  # noqa: F401 - what from_pretrained is made of, as the peer's module has it all
     from bert_ms.kernels.pages import drop_library_pages
-    from bert_ms.model import build  # noqa: F401
 
+    for module in ("bert_ms.hub.load", "bert_ms.model"):  # of which from_pretrained is made; the peer's has it all
+        importlib.import_module(module)
     drop_library_pages()  # loading does that, too, and would hide as much of what it takes
 
     def read(network: Any) -> float:
@@ -196,8 +197,7 @@ def _peer() -> tuple[Any, Any, str]:
     import torch
     import transformers
 
-    auto_model = transformers.AutoModel  # lazily imported
-    transformers.BertModel  # noqa: B018
+    auto_model, _ = transformers.AutoModel, transformers.BertModel  # lazily imported
 
     def read(network: Any) -> float:
         return sum(float(parameter.detach().sum()) for parameter in network.parameters())

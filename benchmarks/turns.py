@@ -146,9 +146,6 @@ def table(document: dict[str, Any]) -> str:
 
 
 def _line(result: dict[str, Any]) -> str:
-    def shown(s: dict[str, float]) -> str:
-        return f"{s['median']:.2f} ({s['min']:.2f}-{s['max']:.2f})"
-
     memory = result["peak_mb"]
     return (
         f"| {result['model']} | ({result['rows']}, {result['length']}) | {shown(result['ours'])} "
@@ -159,6 +156,11 @@ def _line(result: dict[str, Any]) -> str:
 def spread(values: list[float]) -> dict[str, float]:
     """Median and ends of some measurements."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def shown(spread: dict[str, float], digits: int = 2) -> str:
+    """A spread as tables have it: "1.50 (1.40-1.70)"."""
+    return "{} ({}-{})".format(*(f"{spread[name]:.{digits}f}" for name in ("median", "min", "max")))
 
 
 def machine() -> str:
