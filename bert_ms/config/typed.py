@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import types
+from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
 from bert_ms.errors import nearest
@@ -22,7 +23,8 @@ def typed(value: Any, hint: Any) -> Any:
 
     Args:
         value: what YAML read.
-        hint: str, int, float, bool, None, a Literal, a Union or Optional of these, tuple[X, ...] or tuple[X, Y].
+        hint: str, int, float, bool, None, a Literal, a Union or Optional of these, tuple[X, ...], tuple[X, Y] or
+            Mapping[str, X].
 
     Returns:
         The value: whole numbers become floats and lists become tuples where the hint says so; nothing else changes.
@@ -52,6 +54,8 @@ def _as_one(value: Any, hint: Any) -> Any:
         accepted = any(value == choice and type(value) is type(choice) for choice in get_args(hint))
     elif get_origin(hint) is tuple:
         return _as_tuple(value, get_args(hint))
+    elif get_origin(hint) is Mapping:
+        return _as_mapping(value, get_args(hint)[1])
     elif hint is float:
         return _as_float(value)
     else:
@@ -78,6 +82,12 @@ def _as_tuple(value: Any, items: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(typed(item, hint) for item, hint in zip(value, hints, strict=True))
 
 
+def _as_mapping(value: Any, item: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Mismatch
+    return {str(key): typed(one, item) for key, one in value.items()}
+
+
 def describe(hint: Any) -> str:
     """What a field takes, in words: "a whole number or null"."""
     return " or ".join(_describe_one(option) for option in _options(hint))
@@ -86,10 +96,12 @@ def describe(hint: Any) -> str:
 def _describe_one(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, get_args(hint))) if len(get_args(hint)) > 1 else str(get_args(hint)[0])
+    if get_origin(hint) is Mapping:
+        return "a mapping"
     if get_origin(hint) is tuple:
         items = get_args(hint)
         if items[-1] is Ellipsis:
-            return f"a list such as [{_EXAMPLES[items[0]]}]"
+            return f"a list such as [{_EXAMPLES[items[0]]}]" if items[0] in _EXAMPLES else "a list"
         return f"a list of {len(items)}, [{', '.join(_EXAMPLES[item] for item in items)}]"
     return _WORDS[hint]
 

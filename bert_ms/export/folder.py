@@ -8,9 +8,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from bert_ms import tasks
 from bert_ms.checkpoint.manifest import sha256
@@ -252,14 +252,7 @@ def _parse(values: Mapping[str, Any], path: Path) -> ExportRecord:
     version = values.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise CheckpointError(f"{path} has layout {version}, newer than {FORMAT_VERSION}: upgrade bert_ms.")
-    read = _fields(ExportRecord, values, path, "")
-    read["files"] = {
-        str(name): StoredFile(**_fields(StoredFile, stored, path, f"files.{name}."))
-        for name, stored in read["files"].items()
-    }
-    if read.get("verification") is not None:
-        read["verification"] = Verification(**_fields(Verification, read["verification"], path, "verification."))
-    record = ExportRecord(**read)
+    record: ExportRecord = _fields(ExportRecord, values, path)
     if CONFIG not in record.files:
         raise _bad(path, f"files has no {CONFIG}")
     if set(record.row_outputs) - set(record.outputs):
@@ -273,62 +266,36 @@ def _parse(values: Mapping[str, Any], path: Path) -> ExportRecord:
     return record
 
 
-_TEXTS = ("source", "versions")
-_HINTS: Mapping[str, Any] = {
-    "format": Format, "task": str, "precision": Precision, "inputs": tuple[str, ...], "outputs": tuple[str, ...],
-    "row_outputs": tuple[str, ...], "created": str, "format_version": int, "sha256": str, "bytes": int,
-    "max_abs_difference": float, "tolerance": float, "passed": bool,
-}  # fmt: skip
-
-
-def _fields(kind: Any, values: Any, path: Path, where: str) -> dict[str, Any]:
-    """Keyword arguments for a dataclass, each of the type that it declares.
+def _fields(kind: Any, values: Any, path: Path, where: str = "") -> Any:
+    """A dataclass of JSON values, each of the type that it declares.
 
     Raises:
         CheckpointError: a key is unknown or missing, or a value is of another type.
     """
     if not isinstance(values, dict):
         raise _bad(path, f"{where.rstrip('.')} is {shown(values)}, not a mapping")
-    names = [each.name for each in fields(kind)]
+    hints = get_type_hints(kind)
     for name in values:
-        if name not in names:
-            raise _bad(path, unknown("key", f"{where}{name}", [f"{where}{each}" for each in names]))
-    absent = [name for name in names if name not in values]
+        if name not in hints:
+            raise _bad(path, unknown("key", f"{where}{name}", [f"{where}{each}" for each in hints]))
+    absent = [name for name in hints if name not in values]
     if absent:
         raise _bad(path, f"it lacks {', '.join(f'{where}{name}' for name in absent)}")
-    found = {}
-    for name, value in values.items():
+    return kind(**{name: _value(values[name], hint, path, f"{where}{name}") for name, hint in hints.items()})
+
+
+def _value(value: Any, hint: Any, path: Path, where: str) -> Any:
+    inner = next((part for part in get_args(hint) if is_dataclass(part)), None)
+    if inner is None or (value is None and type(None) in get_args(hint)):
         try:
-            found[name] = _value(name, value, is_nested=bool(where))
+            return typed(value, hint)
         except Mismatch as error:
-            raise _bad(path, f"{where}{name} {error}") from None
-    return found
-
-
-def _value(name: str, value: Any, *, is_nested: bool) -> Any:
-    if name in ("buckets", "shapes"):
-        return tuple(typed(pair, tuple[int, int]) for pair in _list(value))
-    if name == "inputs" and is_nested:
-        return typed(value, int)
-    if name in _TEXTS:
-        return {key: typed(text, str) for key, text in _mapping(value).items()}
-    if name == "files":
-        return _mapping(value)
-    if name == "verification":
-        return None if value is None else _mapping(value)
-    return typed(value, _HINTS[name])
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise Mismatch(f"is {shown(value)}: expected a list.")
-    return value
-
-
-def _mapping(value: Any) -> dict[str, Any]:
+            raise _bad(path, f"{where} {error}") from None
+    if get_origin(hint) is not Mapping:
+        return _fields(inner, value, path, f"{where}.")
     if not isinstance(value, dict):
-        raise Mismatch(f"is {shown(value)}: expected a mapping.")
-    return value
+        raise _bad(path, f"{where} is {shown(value)}: expected a mapping.")
+    return {name: _fields(inner, one, path, f"{where}.{name}.") for name, one in value.items()}
 
 
 def _check_file(folder: Path, name: str, stored: StoredFile) -> None:
