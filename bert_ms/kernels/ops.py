@@ -18,7 +18,6 @@ from mindspore import Tensor, nn
 from mindspore.ops.functional import is_sequence_value_unknown
 
 from bert_ms.kernels import crf_twin, native, twins
-from bert_ms.kernels.deferred import Deferring
 from bert_ms.kernels.switch import enabled
 
 
@@ -279,11 +278,11 @@ class CrfLoss(nn.Cell):
         return self.twin(logits_BSC, transitions_CC, labels_BS)
 
 
-class EncoderLayer(Deferring):
-    """A Transformer layer as one operator, from hidden state to hidden state.
+class NativeEncoderLayer(nn.Cell):
+    """A Transformer layer as one operator, from hidden state to hidden state, for inputs that it `serves`.
 
-    The native form makes MindSpore's graph a tenth as large; the plain form is made of the operators above. A graph has
-    both, whichever runs: callers that have a plain form of their own take `NativeEncoderLayer`.
+    It makes MindSpore's graph a tenth as large as the operators above. To be made only where native operators are
+    enabled; `bert_ms.model.encoder` has the plain form.
 
     Args:
         num_heads: heads N of the attention.
@@ -295,65 +294,6 @@ class EncoderLayer(Deferring):
         scale: factor of the scores; None is 1 / sqrt(D).
 
     Source: Vaswani et al. 2017, section 3, with LayerNorm after each block as in Devlin et al. 2019.
-    """
-
-    def __init__(
-        self,
-        num_heads: int,
-        name: str,
-        eps: float,
-        *,
-        dropout_p: float = 0.0,
-        attention_dropout_p: float = 0.0,
-        site: int = 0,
-        scale: float | None = None,
-    ):
-        super().__init__(auto_prefix=False)
-        self.defer(
-            project=QueryKeyValue,
-            output=Linear,
-            through=partial(FeedForward, name),
-            attend=partial(Attention, num_heads, attention_dropout_p, site, scale),
-            finish_attention=partial(DropoutResidualLayerNorm, eps, dropout_p, site + 1),
-            finish=partial(DropoutResidualLayerNorm, eps, dropout_p, site + 2),
-        )
-        self.native = None
-        if enabled():
-            self.native = NativeEncoderLayer(
-                num_heads,
-                name,
-                eps,
-                dropout_p=dropout_p,
-                attention_dropout_p=attention_dropout_p,
-                site=site,
-                scale=scale,
-            )
-
-    def construct(self, x: Tensor, attention_mask_BT: Tensor, dropout_key: Tensor | None, *weights: Tensor) -> Tensor:
-        """Run the layer.
-
-        Args:
-            x: [B, S, H].
-            attention_mask_BT: int32 [B, S], 1 for keys to look at and 0 for padding; or float32, added to the scores.
-            dropout_key: int32 [2] = (seed, step), or None for MindSpore's own generator.
-            weights: weight and bias of query, key, value [H, H], of the attention's dense layer [H, H], of its
-                LayerNorm [H], of the feed-forward block's [I, H] and [H, I], of the last LayerNorm [H]: sixteen.
-
-        Returns:
-            [B, S, H].
-        """
-        if self.native is not None and self.native.serves(x, attention_mask_BT, dropout_key):
-            return self.native(x, attention_mask_BT, dropout_key, *weights)
-        query, key, value = self.project(x, *weights[:6])
-        context = self.attend(query, key, value, attention_mask_BT, dropout_key)
-        hidden = self.finish_attention(self.output(context, *weights[6:8]), x, *weights[8:10], dropout_key)
-        return self.finish(self.through(hidden, *weights[10:14]), hidden, *weights[14:16], dropout_key)
-
-
-class NativeEncoderLayer(nn.Cell):
-    """`EncoderLayer`, whose arguments and inputs it has, for inputs that its native form serves.
-
-    To be made only where native operators are enabled.
     """
 
     def __init__(
@@ -392,6 +332,18 @@ class NativeEncoderLayer(nn.Cell):
         return takes(x) and attention_mask_BT.dtype == ms.int32
 
     def construct(self, x: Tensor, attention_mask_BT: Tensor, dropout_key: Tensor | None, *weights: Tensor) -> Tensor:
+        """Run the layer.
+
+        Args:
+            x: [B, S, H].
+            attention_mask_BT: int32 [B, S], 1 for keys to look at and 0 for padding.
+            dropout_key: int32 [2] = (seed, step), or None for MindSpore's own generator.
+            weights: weight and bias of query, key, value [H, H], of the attention's dense layer [H, H], of its
+                LayerNorm [H], of the feed-forward block's [I, H] and [H, I], of the last LayerNorm [H]: sixteen.
+
+        Returns:
+            [B, S, H].
+        """
         if not self.training:
             return self.lean(x, attention_mask_BT, self.no_key, weights)
         return self.kept(x, attention_mask_BT, self.no_key if dropout_key is None else dropout_key, weights)[0]

@@ -17,6 +17,7 @@ from mindspore import Tensor, nn  # noqa: E402
 
 from bert_ms.errors import ConfigError  # noqa: E402
 from bert_ms.kernels import ops  # noqa: E402
+from tests.kernels.layer import EncoderLayer  # noqa: E402
 
 KEY = Tensor(np.array([reference.SEED, reference.STEP], np.int32))
 HEADS, P, SITE, EPS = 3, 0.25, 7, 1e-5
@@ -102,7 +103,7 @@ def case(name: str, B: int, S: int, H: int) -> tuple[Callable[[], nn.Cell], Any,
         narrow = [s for _ in range(4) for s in ((H, H), (H,))]
         shapes = [*narrow, (H,), (H,), (inner, H), (inner,), (H, inner), (H,), (H,), (H,)]
         return (
-            lambda: Ordered(ops.EncoderLayer(HEADS, act, EPS, dropout_p=p, attention_dropout_p=p, site=SITE)),
+            lambda: Ordered(EncoderLayer(HEADS, act, EPS, p=p, site=SITE)),
             lambda *inputs: reference.encoder_layer(HEADS, act, EPS, p, SITE, mask, *inputs),
             draw(x, *shapes),
             (Tensor(mask), KEY),
