@@ -113,14 +113,13 @@ class MindirGraphs:
         return self.run(arrays)
 
     def _run(self, bucket: Bucket, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        ms = compat.mindspore()
+        from bert_ms.model.running import run_cell
+
         if bucket not in self._graphs:
             self._graphs[bucket] = self._load(bucket)
         if self.record.task == CHOICE_TASK:
             arrays = [array[:, None] for array in arrays]
-        outputs = self._graphs[bucket](*(ms.Tensor(array) for array in arrays))
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        return [output.astype(ms.float32).asnumpy() for output in outputs]
+        return run_cell(self._graphs[bucket], arrays)
 
     def _load(self, bucket: Bucket) -> Any:
         ms = compat.mindspore()

@@ -20,7 +20,6 @@ TOLERANCES = {"float32": 1e-4, "float16": 1e-2}
 # Batches where the exported network takes any: one short row alone, and several of mixed length.
 SHAPES = ((1, 24), (4, 64))
 CHOICES = 3  # of each example of a multiple choice
-POSITIONS = 2  # of each row, for networks that are told which to decode
 _SAMPLE = Path(__file__).parent.parent / "sample" / "squad_dev.json"
 _SHORTEST = 8
 
@@ -44,7 +43,7 @@ def verify(
         exported: takes int32 arrays in the order of the inputs, and gives the outputs in the Cell's order.
         tokenizer: of the network.
         config: of the network.
-        task: a task name, or "masked-positions" where positions [B, P] are a fourth input.
+        task: a task name.
         shapes: batch and length (B, S) to try; cut to the longest that the network takes.
         precision: of the exported numbers, a key of TOLERANCES.
 
@@ -54,11 +53,13 @@ def verify(
     Raises:
         CheckpointError: an output has another shape, is not finite, or is too far from the Cell's.
     """
+    from bert_ms.model.running import run_cell
+
     cut = tuple((batch, min(length, config.max_sequence_length or length)) for batch, length in shapes)
     rows, largest, scale = 0, 0.0, 1.0
     for batch, length in cut:
         arrays = text_batch(tokenizer, config, task, batch, length)
-        expected, found = _run(network, arrays), [np.asarray(array) for array in exported(arrays)]
+        expected, found = run_cell(network, arrays), [np.asarray(array) for array in exported(arrays)]
         _check_shapes([array.shape for array in expected], [array.shape for array in found], (batch, length))
         rows += batch
         largest = max([largest, *map(_difference, expected, found)])
@@ -83,8 +84,7 @@ def text_batch(tokenizer: Tokenizer, config: BertConfig, task: str, batch: int, 
         length: S of the batch.
 
     Returns:
-        int32 input_ids, attention_mask, token_type_ids [B, S] ([B, C, S] of multiple-choice); then what the network
-        takes beyond them.
+        int32 input_ids, attention_mask, token_type_ids [B, S] ([B, C, S] of multiple-choice).
     """
     choices = CHOICES if task == "multiple-choice" else 1
     rows = _encoded(tokenizer, batch * choices, length, has_pairs=config.type_vocab_size > 1)
@@ -92,8 +92,6 @@ def text_batch(tokenizer: Tokenizer, config: BertConfig, task: str, batch: int, 
     arrays = [np.array([getattr(row, name) for row in padded], np.int32) for name in INPUT_NAMES]
     if choices > 1:
         arrays = [array.reshape(batch, choices, length) for array in arrays]
-    if task == "masked-positions":
-        arrays.append(np.array([np.linspace(1, len(row) - 1, POSITIONS) for row in rows]).astype(np.int32))
     return arrays
 
 
@@ -116,16 +114,6 @@ def _texts() -> list[tuple[str, str]]:
     passages = [passage for article in articles for passage in article["paragraphs"]]
     found = [(passage["qas"][0]["question"], passage["context"]) for passage in passages]
     return sorted(found, key=lambda pair: -len(pair[1]))
-
-
-def _run(network: Any, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Outputs of the Cell, float32."""
-    from bert_ms import compat
-
-    ms = compat.mindspore()
-    outputs = network(*(ms.Tensor(array) for array in arrays))
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    return [output.astype(ms.float32).asnumpy() for output in outputs]
 
 
 def _check_shapes(expected: Sequence[tuple[int, ...]], found: Sequence[tuple[int, ...]], at: tuple[int, int]) -> None:

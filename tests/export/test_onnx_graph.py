@@ -10,7 +10,7 @@ import pytest
 
 import bert_ms
 from bert_ms.errors import CheckpointError, ConfigError
-from tests.checkpoint.fixtures import HUGGING_FACE, MLM, MODEL_ZOO, QA, Fixture
+from tests.checkpoint.fixtures import HUGGING_FACE, MODEL_ZOO, QA, Fixture
 
 ms = pytest.importorskip("mindspore")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed (extra [onnx])")
@@ -115,15 +115,6 @@ def test_padding_changes_nothing_and_any_length_will_do(tmp_path: Path) -> None:
     padded = session.run([np.pad(array, ((0, 1), (0, 9))) for array in (ids, mask, types)])
     for one, other in zip(whole, padded, strict=True):
         np.testing.assert_allclose(one[0], other[0, : ids.shape[1]], rtol=0, atol=TOLERANCE)
-
-
-def test_positions_that_are_asked_for_are_those_of_the_whole(tmp_path: Path) -> None:
-    fixture = next(f for f in WRITTEN if f.task == MLM)
-    network, inputs = network_of(fixture), fixture.inputs()
-    positions = np.array([[1, 5], [0, 2], [7, 7]], np.int32)
-    (picked,) = run(build(network, task="masked-positions"), tmp_path, (*inputs, positions))
-    whole = fixture.arrays("outputs")["logits"][np.arange(3)[:, None], positions]
-    np.testing.assert_allclose(picked, whole, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

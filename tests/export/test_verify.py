@@ -80,8 +80,5 @@ def test_rows_are_real_text_of_mixed_length(tokenizer: Tokenizer) -> None:
     assert (ids[mask == 0] == tokenizer.pad_token_id).all() and types.any()
 
 
-def test_choices_come_in_groups_and_positions_lie_within_their_rows(tokenizer: Tokenizer) -> None:
+def test_choices_come_in_groups(tokenizer: Tokenizer) -> None:
     assert [array.shape for array in text_batch(tokenizer, TAGGER, "multiple-choice", 2, 24)] == [(2, 3, 24)] * 3
-    _, mask, _, positions = text_batch(tokenizer, TAGGER, "masked-positions", 3, 24)
-    assert positions.shape == (3, 2)
-    assert (positions < mask.sum(1)[:, None]).all()

@@ -27,8 +27,7 @@ def build(network: Any, *, task: str | None = None) -> onnx.ModelProto:
 
     Args:
         network: a Cell with `config`; it is not run.
-        task: a task name, or "masked-positions" for word logits of given positions alone; None takes the task of the
-            network's configuration.
+        task: a task name; None takes the task of the network's configuration.
 
     Raises:
         DependencyError: the onnx package is not installed.

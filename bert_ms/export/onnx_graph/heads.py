@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from bert_ms.config import BertConfig
 from bert_ms.export.onnx_graph.encoder import Inputs, encoder, pooler, tokens
 from bert_ms.export.onnx_graph.graph import Graph, Port, Value
-from bert_ms.export.onnx_graph.layers import activation, as_rows, dense, layer_norm, rows_at
+from bert_ms.export.onnx_graph.layers import activation, as_rows, dense, layer_norm
 from bert_ms.export.onnx_graph.lstm import bilstm
 from bert_ms.export.onnx_graph.sizes import shape, size
-from bert_ms.records import INPUT_NAMES, MASKED_POSITIONS
+from bert_ms.records import INPUT_NAMES
 
-BATCH, SEQUENCE, CHOICES, POSITIONS = "batch", "sequence", "choices", "positions"
+BATCH, SEQUENCE, CHOICES = "batch", "sequence", "choices"
 Outputs = dict[Value, Port]
 
 
@@ -24,17 +24,15 @@ class Form:
     Attributes:
         write: adds it to a graph and says what is returned.
         shape: of the three inputs.
-        more: inputs after them.
     """
 
     write: Callable[[Graph, BertConfig], Outputs]
     shape: tuple[str, ...] = (BATCH, SEQUENCE)
-    more: tuple[Port, ...] = ()
 
     @property
     def inputs(self) -> tuple[Port, ...]:
         """All inputs, in order."""
-        return (*(Port(name, "int32", self.shape) for name in INPUT_NAMES), *self.more)
+        return tuple(Port(name, "int32", self.shape) for name in INPUT_NAMES)
 
 
 def _per_token(name: str, width: int) -> Port:
@@ -117,16 +115,6 @@ def pretraining(graph: Graph, config: BertConfig) -> Outputs:
     }
 
 
-def masked_positions(graph: Graph, config: BertConfig) -> Outputs:
-    """logits [B, P, V] of the positions [B, P] alone; `bert_ms.model.heads.masked_positions`."""
-    hidden_BSH = tokens(graph, encoder(graph, config, Inputs()), Inputs(), config.hidden_size)
-    hidden_BPH = rows_at(graph, hidden_BSH, graph.cast(MASKED_POSITIONS, "int64"))
-    logits_RV = predictions(graph, config, as_rows(graph, hidden_BPH, config.hidden_size))
-    sizes = [size(graph, MASKED_POSITIONS, axis) for axis in (0, 1)]
-    logits_BPV = graph.op("Reshape", logits_RV, shape(graph, *sizes, graph.integers(config.vocab_size)))
-    return {logits_BPV: Port("logits", "float32", (BATCH, POSITIONS, config.vocab_size))}
-
-
 def predictions(graph: Graph, config: BertConfig, hidden_RH: Value) -> Value:
     """Logits over the vocabulary, [R, V]: transform(hidden) table^T + bias."""
     name = "predictions.transform"
@@ -135,8 +123,6 @@ def predictions(graph: Graph, config: BertConfig, hidden_RH: Value) -> Value:
     table = "embeddings.word_embeddings.weight" if config.tie_word_embeddings else None
     return dense(graph, hidden_RH, "predictions.decoder", table=table, bias="predictions.bias")
 
-
-_POSITIONS = Port(MASKED_POSITIONS, "int32", (BATCH, POSITIONS))
 
 FORMS: dict[str, Form] = {
     "encoder": Form(bare),
@@ -148,5 +134,4 @@ FORMS: dict[str, Form] = {
     "masked-lm": Form(masked_lm),
     "pretraining": Form(pretraining),
     "causal-lm": Form(masked_lm),
-    "masked-positions": Form(masked_positions, more=(_POSITIONS,)),
 }
