@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bert_ms import checkpoint, compat
 from bert_ms.config import CRF_STATES, BertConfig
+from bert_ms.errors import CheckpointError
 from bert_ms.hub import catalogue
 
 if TYPE_CHECKING:
@@ -83,6 +84,38 @@ def from_pretrained(
         allow_missing=allow_missing,
         allow_unused=allow_unused,
     )
+
+
+def from_trained(
+    opened: checkpoint.Checkpoint,
+    task: str,
+    *,
+    shown: str | os.PathLike[str],
+    otherwise: str,
+    dtype: str | None = None,
+    allow_new_head: bool = False,
+) -> nn.Cell:
+    """As `from_checkpoint`, for a network that is to answer: its head may not be new.
+
+    Args:
+        opened: the checkpoint.
+        task: a task name.
+        shown: the source as errors call it.
+        otherwise: what to do instead of training it, for the error.
+        dtype: numbers to compute in.
+        allow_new_head: answer though the head is random (for tests).
+
+    Raises:
+        CheckpointError: the weights have no head for the task, or see `from_pretrained`.
+    """
+    network = from_checkpoint(opened, task, dtype=dtype)
+    initialised = network.load_report.initialised
+    if initialised and not allow_new_head:
+        raise CheckpointError(
+            f"{shown} was trained for '{opened.task}' and has no head for '{task}' ({', '.join(initialised)} would be "
+            f"random): train it first (bert-ms train), or {otherwise}."
+        )
+    return network
 
 
 def from_checkpoint(

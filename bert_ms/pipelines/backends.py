@@ -47,12 +47,10 @@ class CellBackend:
 
     def run(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """See `Backend`."""
-        import mindspore as ms
+        from bert_ms.model.running import run_cell
 
         with _ONE_AT_A_TIME:
-            outputs = self.network(*(ms.Tensor(np.ascontiguousarray(array)) for array in arrays))
-            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-            return tuple(output.astype(ms.float32).asnumpy() for output in outputs)
+            return run_cell(self.network, arrays)
 
 
 class OnnxBackend:

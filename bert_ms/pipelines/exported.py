@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,12 @@ import numpy as np
 
 from bert_ms import tasks
 from bert_ms.config import BertConfig
-from bert_ms.errors import CheckpointError, ConfigError, DeviceError
-from bert_ms.export.folder import CONFIG, TRANSITIONS, ExportRecord, read_record
-from bert_ms.pipelines.backends import Backend, MindirBackend, OnnxBackend
+from bert_ms.errors import CheckpointError, ConfigError, DeviceError, unknown
+from bert_ms.export.folder import CONFIG, TRANSITIONS, ExportRecord, is_exported, read_record
+from bert_ms.pipelines.backends import MindirBackend, OnnxBackend
 
 CELL = "cell"
 BACKENDS = ("auto", CELL, "onnx", "mindir")
-_MOST_NUMBERS = 1 << 26  # of word logits at once, 256 MB
 
 
 @dataclass(frozen=True)
@@ -86,12 +85,37 @@ def open_exported(
     return Exported(folder, record, settled, _weights(folder, record, settled))
 
 
-def not_exported(source: str | os.PathLike[str], backend: str) -> str:
-    """One sentence for a source that is no exported folder, where the backend asks for one."""
-    return (
-        f"backend is {backend}, and {source} is no exported folder: make one by "
-        f"`bert-ms export {source} DIR --format {backend}` and name it."
-    )
+def find_exported(
+    path: Path | None,
+    *,
+    shown: str | os.PathLike[str],
+    backend: str,
+    config: Any = None,
+    dtype: str | None = None,
+) -> Exported | None:
+    """The exported network of a source; None where it is weights, which are to run as a Cell.
+
+    Args:
+        path: of the source; None for one that is no file at all.
+        shown: the source as errors call it.
+        backend: what is to run it: cell, onnx or mindir; "auto" takes whichever the source is for.
+        config: as of `open_exported`, as is what follows.
+        dtype: numbers to compute in.
+
+    Raises:
+        CheckpointError: the folder cannot be used.
+        ConfigError: the backend is unknown, the source is of another kind than it, or see `open_exported`.
+    """
+    if backend not in BACKENDS:
+        raise ConfigError(unknown("backend", backend, BACKENDS))
+    if path is not None and is_exported(path):
+        return open_exported(path, backend=backend, config=config, dtype=dtype)
+    if backend not in ("auto", CELL):
+        raise ConfigError(
+            f"backend is {backend}, and {shown} is no exported folder: make one by "
+            f"`bert-ms export {shown} DIR --format {backend}` and name it."
+        )
+    return None
 
 
 def _weights(folder: Path, record: ExportRecord, config: BertConfig) -> dict[str, np.ndarray]:
@@ -114,30 +138,3 @@ def _weights(folder: Path, record: ExportRecord, config: BertConfig) -> dict[str
             f"{folder / TRANSITIONS} holds {shapes or 'nothing'}: expected {names[0]} {(size, size)}."
         )
     return {name: np.asarray(array, np.float32) for name, array in found.items()}
-
-
-class PickedPositions:
-    """A network that gives word logits of every position, as one of given positions alone.
-
-    Args:
-        backend: returns word logits [B, S, V] first.
-    """
-
-    outputs = ("logits",)
-    row_outputs = ("logits",)
-
-    def __init__(self, backend: Backend):
-        self.backend = backend
-
-    def run(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
-        """Logits [B, P, V] of int32 input_ids, attention_mask, token_type_ids [B, S] and positions [B, P]."""
-        *inputs, positions = arrays
-        parts: list[np.ndarray] = []
-        begin, size = 0, 1  # the first row alone says how large the others are
-        while begin < len(positions):
-            logits = self.backend.run([array[begin : begin + size] for array in inputs])[0]
-            chosen = positions[begin : begin + size]
-            parts.append(logits[np.arange(len(chosen))[:, None], chosen])
-            begin += size
-            size = max(1, _MOST_NUMBERS // int(np.prod(logits.shape[1:])))
-        return (np.concatenate(parts),)

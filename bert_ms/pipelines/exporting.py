@@ -17,7 +17,6 @@ import numpy as np
 from bert_ms import __version__, compat, kernels, tasks
 from bert_ms.checkpoint.manifest import sha256
 from bert_ms.config import BertConfig, RunConfig
-from bert_ms.errors import CheckpointError
 from bert_ms.export import folder as folders
 from bert_ms.export.buckets import Bucket
 from bert_ms.export.folder import ExportRecord, Verification
@@ -150,16 +149,10 @@ def _write_graphs(plan: ExportPlan, scratch: Path) -> tuple[Any, ExportRecord]:
 
 
 def _network(plan: ExportPlan, *, dtype: str = "float32") -> Any:
-    from bert_ms.hub.load import from_checkpoint
+    from bert_ms.hub.load import from_trained
 
-    network = from_checkpoint(plan.opened, plan.task, dtype=dtype)
-    if network.load_report.initialised:
-        raise CheckpointError(
-            f"{plan.source} was trained for '{plan.opened.task}' and has no head for '{plan.task}' "
-            f"({', '.join(network.load_report.initialised)} would be random): train it first (bert-ms train), or "
-            f"export it for '{plan.opened.task}'."
-        )
-    return network
+    instead = f"export it for '{plan.opened.task}'"
+    return from_trained(plan.opened, plan.task, shown=plan.source, otherwise=instead, dtype=dtype)
 
 
 def _draft(plan: ExportPlan, config: BertConfig) -> ExportRecord:

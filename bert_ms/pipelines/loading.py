@@ -13,9 +13,8 @@ from bert_ms.config import BertConfig, ModelConfig, PrecisionConfig, RunConfig
 from bert_ms.data.columns import column
 from bert_ms.data.pretraining import text
 from bert_ms.errors import CheckpointError, ConfigError
-from bert_ms.export.folder import is_exported
 from bert_ms.hub import catalogue
-from bert_ms.pipelines.exported import CELL, Exported, not_exported, open_exported
+from bert_ms.pipelines.exported import Exported, find_exported
 from bert_ms.tasks import Task
 from bert_ms.tasks.work import Prepared, Purpose, Work
 from bert_ms.tokenization import Tokenizer
@@ -107,13 +106,9 @@ def _open_exported(config: RunConfig, backend: str) -> Exported | None:
     """The exported network that a run names; None where it names weights."""
     model = config.model
     path = None if model.source == SCRATCH else catalogue.resolve(model.source)
-    if path is None or not is_exported(path):
-        if backend not in ("auto", CELL):
-            raise ConfigError(not_exported(model.source, backend))
-        return None
     dtype = config.precision.dtype if config.precision.dtype != PrecisionConfig().dtype else None
-    exported = open_exported(path, backend=backend, config=model.config, dtype=dtype)
-    if exported.record.task != config.task:
+    exported = find_exported(path, shown=model.source, backend=backend, config=model.config, dtype=dtype)
+    if exported is not None and exported.record.task != config.task:
         raise CheckpointError(
             f"{model.source} was exported for '{exported.record.task}', and the run's task is '{config.task}': export "
             f"the network again (bert-ms export SOURCE DIR --task {config.task})."

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bert_ms import tasks
 from bert_ms.config import BertConfig
-from bert_ms.errors import CheckpointError, ConfigError, unknown
-from bert_ms.export.folder import is_exported
-from bert_ms.pipelines.exported import BACKENDS, CELL, Exported, PickedPositions, not_exported, open_exported
+from bert_ms.errors import ConfigError
+from bert_ms.pipelines.exported import CELL, Exported, find_exported
 from bert_ms.pipelines.text.kinds import PIPELINES, load, named
+from bert_ms.pipelines.word_logits import PickedPositions
 from bert_ms.tokenization import Tokenizer
 
 if TYPE_CHECKING:
@@ -83,61 +82,40 @@ def open_backend(
         TokenizerError: there is no vocabulary, or it is another model's.
         DeviceError: the device is not there.
     """
+    from bert_ms import checkpoint
     from bert_ms.hub import catalogue
+    from bert_ms.hub.load import from_trained
 
     name = named(name)
-    if backend not in BACKENDS:
-        raise ConfigError(unknown("backend", backend, BACKENDS))
     path = catalogue.resolve(source)
-    if is_exported(path):
-        exported = open_exported(path, backend=backend, config=config, dtype=dtype)
-        tokenizer = Tokenizer.from_pretrained(path, vocab=vocab, do_lower_case=do_lower_case)
+    exported = find_exported(path, shown=source, backend=backend, config=config, dtype=dtype)
+    opened = None if exported is not None else checkpoint.open_checkpoint(path, config=config)
+    tokenizer = Tokenizer.from_pretrained(path, vocab=vocab, do_lower_case=do_lower_case)
+    if opened is None:
+        assert exported is not None
         return on_exported(name, exported, tokenizer, device=device, threads=threads)
-    if backend not in ("auto", CELL):
-        raise ConfigError(not_exported(source, backend))
-    return _on_checkpoint(
-        name,
-        path,
+    prepare_device(device, threads)
+    network = from_trained(
+        opened,
+        PIPELINES[name].task,
         shown=source,
-        device=device,
+        otherwise="choose weights that were",
         dtype=dtype,
-        threads=threads,
-        config=config,
-        vocab=vocab,
-        do_lower_case=do_lower_case,
         allow_new_head=allow_new_head,
     )
+    return on_cell(name, network, tokenizer, precision=dtype or "float32")
 
 
-def _on_checkpoint(
-    name: str,
-    path: Path,
-    *,
-    shown: str | os.PathLike[str],
-    device: str,
-    dtype: str | None,
-    threads: int | None,
-    config: Any,
-    vocab: str | os.PathLike[str] | None,
-    do_lower_case: bool | None,
-    allow_new_head: bool,
-) -> OpenedPipeline:
-    from bert_ms import checkpoint, compat, kernels
-    from bert_ms.hub.load import from_checkpoint
+def prepare_device(device: str, threads: int | None) -> None:
+    """Set the process to graph mode on a device, with so many CPU threads for an operator.
 
-    opened = checkpoint.open_checkpoint(path, config=config)
-    tokenizer = Tokenizer.from_pretrained(path, vocab=vocab, do_lower_case=do_lower_case)
+    Raises:
+        DeviceError: the device is not there.
+    """
+    from bert_ms import compat, kernels
+
     if compat.use_device(device, graph_mode=True, threads=threads) == "cpu" and threads is not None:
         kernels.set_threads(threads)
-    task = PIPELINES[name].task
-    network = from_checkpoint(opened, task, dtype=dtype)
-    if network.load_report.initialised and not allow_new_head:
-        raise CheckpointError(
-            f"{shown} was trained for '{opened.task}' and has no head for '{task}' "
-            f"({', '.join(network.load_report.initialised)} would be random): train it first (bert-ms train), or "
-            f"choose weights that were."
-        )
-    return on_cell(name, network, tokenizer, precision=dtype or "float32")
 
 
 def on_cell(name: str, network: Any, tokenizer: Tokenizer, *, precision: str = "float32") -> OpenedPipeline:

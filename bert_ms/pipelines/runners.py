@@ -159,9 +159,7 @@ def start_session(config: RunConfig, opened: OpenedModel) -> tuple[Session, Any]
     if opened.exported is None:
         return start(config), None
     if inside_worker():
-        raise ConfigError(
-            f"{opened.exported.path} is an exported network, which one process runs: leave --devices out."
-        )
+        raise ConfigError(by_one_process(opened.exported))
     backend = opened.exported.backend(device=config.device, threads=config.threads)
     record = opened.exported.record
     logger.info(

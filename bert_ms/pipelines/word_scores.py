@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bert_ms.pipelines.word_logits import MOST_NUMBERS, at_positions
 from bert_ms.records import IGNORE_INDEX
 from bert_ms.tasks import Task
 from bert_ms.training.evaluation import Run
 
-_MOST_NUMBERS = 1 << 26  # of word logits at once, 256 MB
 _INPUTS = 3
 
 
@@ -33,7 +33,7 @@ class WordScores:
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The task's outputs, float32 [B] each, of the arrays that its scorer takes."""
         rows, length = arrays[0].shape
-        size = max(1, _MOST_NUMBERS // (length * self._vocab_size))
+        size = max(1, MOST_NUMBERS // (length * self._vocab_size))
         parts = [self._scores([array[at : at + size] for array in arrays]) for at in range(0, rows, size)]
         return [np.concatenate(values).astype(np.float32) for values in zip(*parts, strict=True)]
 
@@ -44,7 +44,7 @@ class WordScores:
             words, labels = outputs[0][:, :-1], rest[0][:, 1:]
         else:
             positions, labels = np.where(rest[1] == IGNORE_INDEX, 0, rest[0]), rest[1]
-            words = outputs[0][np.arange(len(positions))[:, None], positions]
+            words = at_positions(outputs[0], positions)
         loss, is_right = judged(words, labels)
         scores = [loss.sum(1), is_right.sum(1), (labels != IGNORE_INDEX).sum(1)]
         return scores + list(judged(outputs[1], rest[2])) if len(rest) > 2 else scores

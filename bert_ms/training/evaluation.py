@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,13 +50,9 @@ def outputs_of(
     Returns:
         The outputs by name, see `gather_outputs`, and with them the task's `decoding_weights`, as they are.
     """
-    ms = compat.mindspore()
+    from bert_ms.model.running import run_cell
 
-    def run(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        outputs = network(*map(ms.Tensor, arrays))
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        return [output.astype(ms.float32).asnumpy() for output in outputs]
-
+    run = partial(run_cell, network)
     with evaluation_mode(network):
         found = gather_outputs(
             run, batches, row_splits, task, distributed=distributed, watch=watch, before_batch=before_batch

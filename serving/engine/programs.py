@@ -15,6 +15,7 @@ from bert_ms.checkpoint import open_checkpoint
 from bert_ms.checkpoint.manifest import sha256
 from bert_ms.export.folder import is_exported, read_record
 from bert_ms.pipelines.opening import OpenedPipeline, open_backend
+from bert_ms.pipelines.pooling import pooled
 from bert_ms.pipelines.text.kinds import named
 
 from .compile_cache import CompileCache, sources_digest
@@ -74,8 +75,8 @@ class Program:
         """Outputs float32 of int32 input_ids, attention_mask, token_type_ids [B, S] and perhaps positions [B, 1]."""
         found = dict(zip(self.opened.backend.outputs, self.opened.backend.run(arrays), strict=False))
         if self.pipeline == ENCODER:
-            pooled = {POOLED: found[POOLED]} if POOLED in self.outputs else {}
-            return {**pool(found["last_hidden_state"], arrays[1]), **pooled}
+            rows = {name: pooled(found["last_hidden_state"], arrays[1], name) for name in POOLINGS}
+            return rows | ({POOLED: found[POOLED]} if POOLED in self.outputs else {})
         return found
 
     def spread_ids(self, shape: tuple[int, int]) -> list[np.ndarray]:
@@ -148,21 +149,6 @@ def open_program(job: Mapping[str, Any]) -> Program:
         opened=opened,
         threads=job["threads"],
     )
-
-
-def pool(hidden_BSH: np.ndarray, mask_BS: np.ndarray) -> dict[str, np.ndarray]:
-    """Each row's first vector, the mean of its tokens' vectors, and the largest of each number: float32 [B, H].
-
-    Source: `bert_ms.model.pooling`, which does the same in a graph; agreement is tested.
-    """
-    found = {name: np.zeros((len(hidden_BSH), hidden_BSH.shape[2]), np.float32) for name in POOLINGS}
-    found["cls"][:] = hidden_BSH[:, 0]
-    for row, (hidden_SH, mask_S) in enumerate(zip(hidden_BSH, mask_BS, strict=True)):
-        count = int(mask_S.sum())
-        if count:
-            tokens = hidden_SH[:count] if mask_S[:count].all() else hidden_SH[mask_S == 1]
-            found["mean"][row], found["max"][row] = tokens.mean(0), tokens.max(0)
-    return found
 
 
 def _version(files: Sequence[Path]) -> str:

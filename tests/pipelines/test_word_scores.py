@@ -44,7 +44,7 @@ def test_scores_are_those_of_the_cell(task: str, pynative_mode: None, monkeypatc
     row, arrays = tasks.get(task), arrays_for(task)
     expected = [output.asnumpy() for output in row.evaluated(network)(*map(ms.Tensor, arrays))]
     for most in (1 << 26, TOKENS * WORDS):  # all rows at once, and one by one
-        monkeypatch.setattr(word_scores, "_MOST_NUMBERS", most)
+        monkeypatch.setattr(word_scores, "MOST_NUMBERS", most)
         found = word_scores.WordScores(run, row, vocab_size=WORDS)(arrays)
         assert len(found) == len(expected) == len(row.outputs)
         for ours, theirs in zip(found, expected, strict=True):

@@ -12,6 +12,7 @@ from bert_ms.config import RunConfig
 from bert_ms.errors import ConfigError
 from bert_ms.pipelines.backends import Backend
 from bert_ms.pipelines.loading import SCRATCH, open_model
+from bert_ms.pipelines.pooling import pooled
 from bert_ms.pipelines.ranking.labelled import Labelled
 from bert_ms.pipelines.text.rows import run_rows
 from bert_ms.records import SILENT_WORDS, Features
@@ -103,9 +104,8 @@ class _Pooling(_Watched):
 
     def run(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """See `Backend`; without "pooled" where the encoder has no pooler."""
-        hidden, *pooled = super().run(arrays)
-        mask = arrays[1][:, :, None].astype(np.float32)
-        return ((hidden * mask).sum(1) / np.maximum(mask.sum(1), 1), hidden[:, 0], *pooled)
+        hidden, *others = super().run(arrays)
+        return (pooled(hidden, arrays[1], "mean"), pooled(hidden, arrays[1], "cls"), *others)
 
 
 def _words(hidden: np.ndarray, features: Features, count: int) -> np.ndarray:

@@ -11,9 +11,10 @@ import numpy as np
 
 from bert_ms.config import BertConfig
 from bert_ms.errors import ConfigError, unknown
-from bert_ms.export.folder import is_exported
 from bert_ms.pipelines.backends import Backend, CellBackend
-from bert_ms.pipelines.exported import BACKENDS, CELL, Exported, not_exported, open_exported
+from bert_ms.pipelines.exported import Exported, find_exported
+from bert_ms.pipelines.opening import prepare_device
+from bert_ms.pipelines.pooling import pooled
 from bert_ms.pipelines.sentences.search import normalised
 
 _VECTORS: tuple[str, ...] = ("vectors",)
@@ -63,19 +64,14 @@ def open_network(
         ConfigError: the backend is unknown, or the source is of another kind.
         CheckpointError: the weights cannot be read.
     """
-    if backend not in BACKENDS:
-        raise ConfigError(unknown("backend", backend, BACKENDS))
-    if is_exported(path):
-        exported = open_exported(path, backend=backend, config=config, dtype=dtype)
+    exported = find_exported(path, shown=shown, backend=backend, config=config, dtype=dtype)
+    if exported is not None:
         return ExportedNetwork(exported, device=device, threads=threads)
-    if backend not in ("auto", CELL):
-        raise ConfigError(not_exported(shown, backend))
-    from bert_ms import checkpoint, compat, kernels
+    from bert_ms import checkpoint
     from bert_ms.hub.load import from_checkpoint
 
     opened = checkpoint.open_checkpoint(path, config=config)
-    if compat.use_device(device, graph_mode=True, threads=threads) == "cpu" and threads is not None:
-        kernels.set_threads(threads)
+    prepare_device(device, threads)
     return CellNetwork(from_checkpoint(opened, "encoder", dtype=dtype))
 
 
@@ -177,15 +173,5 @@ class PooledRows:
         if self.pooling == "pooled":
             vectors = outputs[list(self.backend.outputs).index("pooled_output")]
         else:
-            vectors = _pooled(outputs[0], arrays[1][..., None].astype(np.float32), self.pooling)
+            vectors = pooled(outputs[0], arrays[1], self.pooling)
         return (normalised(vectors) if self.normalize else vectors,)
-
-
-def _pooled(hidden: np.ndarray, mask: np.ndarray, pooling: str) -> np.ndarray:
-    """One vector [B, H] of token vectors [B, S, H] by a mask [B, S, 1]; 0 for rows of padding alone."""
-    if pooling == "cls":
-        return hidden[:, 0]
-    if pooling == "max":
-        return np.where(mask.any(1), np.where(mask > 0, hidden, -np.inf).max(1), 0).astype(np.float32)
-    means: np.ndarray = (hidden * mask).sum(1) / np.maximum(mask.sum(1), 1)
-    return means.astype(np.float32)
