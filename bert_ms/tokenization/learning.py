@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import accumulate
 
 import tokenizers
 from tokenizers import trainers
@@ -13,8 +14,10 @@ from bert_ms.tokenization import backend
 from bert_ms.tokenization.options import TokenizerOptions
 from bert_ms.tokenization.tokenizer import Tokenizer
 
-# Characters that get a piece of their own, most frequent first: enough for Chinese, without every stray symbol.
+# Characters that get a piece of their own, most frequent first: enough for Chinese, without every stray symbol ...
 _MOST_CHARACTERS = 8000
+# ... and part of the pieces that is kept for what they are joined to.
+_FOR_JOINED = 0.1
 # Padding has id 0. Source: the order of google-research/bert's vocabularies.
 _SPECIAL = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
@@ -38,7 +41,7 @@ def learn(texts: Iterable[str], *, size: int, do_lower_case: bool = True, min_fr
         raise TokenizerError(f"size is {size}: expected at least {2 * len(special)}, usually 8,000 to 32,000.")
     options = TokenizerOptions(do_lower_case=do_lower_case)
     learner = backend.build({token: number for number, token in enumerate(special)}, options)
-    alphabet = _alphabet(learner, texts, most=min(_MOST_CHARACTERS, (size - len(special)) // 2))
+    alphabet = _alphabet(learner, texts, room=size - len(special))
     if not alphabet:
         raise TokenizerError("the texts hold no words: there is nothing to learn a vocabulary from.")
     trainer = trainers.WordPieceTrainer(
@@ -55,10 +58,11 @@ def learn(texts: Iterable[str], *, size: int, do_lower_case: bool = True, min_fr
     return Tokenizer(sorted(ids, key=ids.__getitem__), options, source="the vocabulary learned")
 
 
-def _alphabet(learner: tokenizers.Tokenizer, texts: Iterable[str], *, most: int) -> list[str]:
+def _alphabet(learner: tokenizers.Tokenizer, texts: Iterable[str], *, room: int) -> list[str]:
     """The most frequent characters by their code points, then those of them that stand inside words, with `##`.
 
-    The library skips a character inside a word that has no piece of its own as well.
+    A character that always is a word by itself, as Chinese ones are, needs one piece, any other two; `room` is for all
+    pieces. The library skips a character inside a word that has no piece of its own as well.
     """
     counts: Counter[str] = Counter()
     insides: set[str] = set()
@@ -66,5 +70,7 @@ def _alphabet(learner: tokenizers.Tokenizer, texts: Iterable[str], *, most: int)
         for word, _ in learner.pre_tokenizer.pre_tokenize_str(learner.normalizer.normalize_str(text)):
             counts.update(word)
             insides.update(word[1:])
-    top = sorted(sorted(counts, key=lambda character: (-counts[character], character))[:most])
+    ranked = sorted(counts, key=lambda character: (-counts[character], character))[:_MOST_CHARACTERS]
+    needed = accumulate(2 if character in insides else 1 for character in ranked)
+    top = sorted(c for c, pieces in zip(ranked, needed, strict=True) if pieces <= room - int(room * _FOR_JOINED))
     return top + ["##" + character for character in top if character in insides]

@@ -23,6 +23,14 @@ def test_special_tokens_come_first_then_characters_then_pieces_that_are_frequent
     assert "the" in words and "L" not in words
 
 
+def test_chinese_characters_take_one_piece_each_and_leave_room_for_what_is_joined() -> None:
+    characters = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    words = learn([characters + " 2024 2024 2025"] * 2, size=200).vocabulary
+    alone = [word for word in words if word in characters]
+    pieces = 2 * len(set("2024" + "2025"))  # a digit is joined to others: one piece to begin a word, one inside it
+    assert len(alone) == 195 - 19 - pieces and "2024" in words
+
+
 def test_the_same_text_gives_the_same_vocabulary() -> None:
     lines = shared_data("corpus/sample_text.txt").read_text(encoding="utf-8").splitlines()
     first = learn(lines, size=400).vocabulary
