@@ -1,7 +1,8 @@
-"""How long batches take, by shape: seen at warm-up, then followed while serving."""
+"""How long batches take, by shape, and which of them serves what waits at the least time."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 
@@ -9,17 +10,28 @@ import numpy as np
 
 from ..engine.shapes import Shape
 
-_FOLLOW = 0.1  # how far a batch moves what is thought of its own shape,
-_DRIFT = 0.01  # and of the others: the whole machine may be slower than at warm-up
+# How far a batch moves what is thought of its own shape, on a scale of logarithms: as the mean of the few that were
+# seen, warm-up among them, and no less than this later on;
+_FOLLOW = 0.05
+# and of all shapes together: the whole machine may be slower than it was.
+_DRIFT = 0.15
+# A shape that did not run in so many batches, or in the first few, is tried where it is thought to be at least half as
+# good as the best and would be nearly full: what never runs is never known.
+_FORGOTTEN, _FIRST = 256, 16
+_WORTH_TRYING, _WELL_FILLED = 0.5, 0.75
 _REMEMBERED = 512
 _WATCHDOG_TIMES = 20
+_LEAST = 1e-6
 
 
 class Costs:
     """Seconds of each shape that may run.
 
+    What a shape takes is what it took at warm-up, times a factor of its own, times one for all of them. A batch that
+    was seen corrects both, so that shapes which do not run stay in proportion to those that do.
+
     Args:
-        seconds: by (rows, tokens); every length has a shape of one row.
+        seconds: by (rows, tokens); the longest has a shape of one row.
 
     Attributes:
         lengths: that rows are padded to, ascending.
@@ -27,42 +39,108 @@ class Costs:
     """
 
     def __init__(self, seconds: Mapping[Shape, float]):
-        self._rows: dict[int, list[int]] = {}
-        for rows, length in sorted(seconds):
-            self._rows.setdefault(length, []).append(rows)
-        self.lengths = sorted(self._rows)
-        # What was seen at warm-up may be a hiccup: no batch is thought to take longer than its rows alone.
-        self.warmed = {
-            (rows, length): max(min(value, rows * seconds[(1, length)]), 1e-6)
-            for (rows, length), value in seconds.items()
-        }
-        self._ratio = dict.fromkeys(self.warmed, 1.0)  # of what is seen now to what was seen then
+        self.lengths = sorted({length for _, length in seconds})
+        self.warmed = _without_hiccups(seconds)
+        self._own = dict.fromkeys(self.warmed, 0.0)  # logarithms
+        self._drift = 0.0
+        self._seen = dict.fromkeys(self.warmed, 0)
+        self._unseen_for = dict.fromkeys(self.warmed, _FORGOTTEN - _FIRST)  # batches
         self._latest: deque[float] = deque(maxlen=_REMEMBERED)
+        self._per_row: dict[int, float] = {}
+        self._think()
 
     def seconds(self, shape: Shape) -> float:
         """Of a batch."""
-        return self.warmed[shape] * self._ratio[shape]
+        return self.warmed[shape] * math.exp(self._own[shape] + self._drift)
 
     def length_for(self, count: int) -> int:
         """The shortest length that holds a row of so many tokens."""
         return next(length for length in self.lengths if count <= length)
 
-    def rows_for(self, length: int, waiting: int) -> int:
-        """Rows of the shape that serves this many waiting rows at the least time a row; the larger of equals."""
-        return min(self._rows[length], key=lambda rows: (self.seconds((rows, length)) / min(rows, waiting), -rows))
+    def alone(self, length: int) -> Shape:
+        """The smallest shape of one row that holds a length."""
+        return min((shape for shape in self.warmed if shape[0] == 1 and shape[1] >= length), key=lambda shape: shape[1])
 
     def per_row(self, length: int) -> float:
         """Seconds that a row of a length takes in the best company."""
-        return min(self.seconds((rows, length)) / rows for rows in self._rows[length])
+        return self._per_row[length]
+
+    def choose(self, waiting: Mapping[int, int], first: int) -> Shape:
+        """The shape that serves most work for its time.
+
+        The work of a row is what it takes in the best company. A shape longer than the first row is one only where
+        longer rows leave places, so that the first is among those that `served` fills it with.
+
+        Args:
+            waiting: rows by length.
+            first: length of the row that has to be among them.
+
+        Returns:
+            The best shape, or one nearly as good that has not been seen for long; the larger of equals.
+        """
+        found, filled = {}, {}
+        for shape in self.warmed:
+            rows, length = shape
+            longer = sum(count for other, count in waiting.items() if first < other <= length)
+            if length < first or longer >= rows:
+                continue
+            places = served(waiting, shape)
+            filled[shape] = sum(places.values()) / rows
+            work = sum(count * self._per_row[other] for other, count in places.items())
+            found[shape] = work / self.seconds(shape)
+        best = max(found, key=lambda shape: (found[shape], shape[0], -shape[1]))
+        forgotten = [
+            shape
+            for shape in found
+            if self._unseen_for[shape] >= _FORGOTTEN
+            and filled[shape] >= _WELL_FILLED
+            and found[shape] >= _WORTH_TRYING * found[best]
+        ]
+        return max(forgotten, key=lambda shape: found[shape]) if forgotten else best
 
     def saw(self, shape: Shape, seconds: float) -> None:
         """Follow what a batch took."""
         self._latest.append(seconds)
-        seen = max(seconds, 1e-6) / self.warmed[shape]
-        for other, ratio in self._ratio.items():
-            self._ratio[other] = ratio + (_FOLLOW if other == shape else _DRIFT) * (seen - ratio)
+        wrong = math.log(max(seconds, _LEAST) / self.seconds(shape))
+        self._seen[shape] += 1
+        self._own[shape] += max(_FOLLOW, 1 / (self._seen[shape] + 1)) * wrong
+        self._drift += _DRIFT * wrong
+        for other in self._unseen_for:
+            self._unseen_for[other] += 1
+        self._unseen_for[shape] = 0
+        self._think()
 
     def patience(self, floor: float) -> float:
         """Seconds of silence after which an engine is taken for dead: 20 times the 99th percentile of its batches."""
         seen = float(np.percentile(list(self._latest), 99)) if self._latest else max(self.warmed.values())
         return max(floor, _WATCHDOG_TIMES * seen)
+
+    def _think(self) -> None:
+        now = {shape: self.seconds(shape) / shape[0] for shape in self.warmed}
+        self._per_row = {
+            length: min(value for shape, value in now.items() if shape[1] >= length) for length in self.lengths
+        }
+
+
+def served(waiting: Mapping[int, int], shape: Shape) -> dict[int, int]:
+    """Rows by length, of those that wait, that a batch of a shape takes: the longest that it holds first."""
+    left, taken = shape[0], {}
+    for length in sorted((length for length in waiting if length <= shape[1]), reverse=True):
+        taken[length] = min(waiting[length], left)
+        left -= taken[length]
+    return taken
+
+
+def _without_hiccups(seconds: Mapping[Shape, float]) -> dict[Shape, float]:
+    """What was seen once may be a hiccup: no batch is thought to take longer than what could be run in its place."""
+    return {
+        (rows, length): max(
+            min(
+                math.ceil(rows / others) * value
+                for (others, other), value in seconds.items()
+                if other >= length
+            ),
+            _LEAST,
+        )
+        for rows, length in seconds
+    }

@@ -186,7 +186,7 @@ class Feeder:
             Poisoned: a graph that failed computes wrongly now.
         """
         logger.error("a batch %s failed: %s", batch.shape, error)
-        alone: Shape = (1, batch.shape[1])
+        alone = self._queue.costs.alone(batch.shape[1])
         for number, one in enumerate(batch.waiting):
             self._flying = list(batch.waiting[number:])
             if one.submission.is_done:

@@ -146,21 +146,19 @@ class RowQueue:
             self._changed.notify_all()
 
     def take(self) -> Batch | None:
-        """The batch that is to run next: from the length whose first row is the oldest, as many rows as cost least.
+        """The batch that is to run next: with the oldest row, in the shape that serves most work for its time.
 
-        Rows that the shape has beyond them are given to shorter ones, the oldest first. Requests that nobody waits for
-        any more are dropped on the way.
+        Requests that nobody waits for any more are dropped on the way.
         """
         with self._changed:
             while True:
                 heads = {length: heap[0] for length, heap in self._heaps.items() if heap}
                 if not heads:
                     return None
-                length = min(heads, key=lambda one: heads[one])
-                rows = self.costs.rows_for(length, len(self._heaps[length]))
-                taken = [one for _ in range(rows) if (one := self._pop(length)) is not None]
-                if taken:
-                    return Batch(tuple(taken + self._company(rows - len(taken), length)), (rows, length))
+                first = min(heads, key=lambda length: heads[length])
+                shape = self.costs.choose({length: len(self._heaps[length]) for length in heads}, first)
+                if taken := self._fill(shape):
+                    return Batch(tuple(taken), shape)
 
     def drop(self, submission: Submission, fault: ServiceFault) -> None:
         """Take a request's rows out and refuse it."""
@@ -214,15 +212,11 @@ class RowQueue:
             return one
         return None
 
-    def _company(self, count: int, length: int) -> list[Waiting]:
-        """Up to `count` rows that are shorter than `length`, the oldest first."""
+    def _fill(self, shape: Shape) -> list[Waiting]:
+        """Rows for a batch, the longest lengths first, the oldest first of each."""
         found: list[Waiting] = []
-        while len(found) < count:
-            heads = {other: heap[0] for other, heap in self._heaps.items() if heap and other < length}
-            if not heads:
-                break
-            one = self._pop(min(heads, key=lambda other: heads[other]))
-            if one is not None:
+        for length in reversed(self.costs.lengths):
+            while length <= shape[1] and len(found) < shape[0] and (one := self._pop(length)) is not None:
                 found.append(one)
         return found
 
