@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bert_ms.records import Features
+from bert_ms.records import Encoding, Features
 
 from ..engine.process import Hello
 from ..scheduling.keeper import Keeper
-from ..scheduling.rows import Limits, Row, Submission, row_of
+from ..scheduling.rows import Limits, Row, Submission, row_of, whole_row
 from ..service import Call
 
 
@@ -64,9 +64,9 @@ class QueueBackend:
         rows = []
         for i, item in enumerate(owners.tolist()):
             part = slice(splits[i], splits[i + 1])
-            ids = features.input_ids[part]
-            gaps = None if positions is None else positions[i]
-            rows.append(self._row(ids, np.ones_like(ids), features.token_type_ids[part], item, gaps))
+            ids, types = features.input_ids[part], features.token_type_ids[part]
+            gaps = [0] if positions is None else _gaps(positions[i])
+            rows.append([whole_row(ids, types, item=item, limits=self._limits, position=gap) for gap in gaps])
         self._ask([row for some in rows for row in some])
         found = {}
         for name in self.outputs:
@@ -78,11 +78,29 @@ class QueueBackend:
                 found[name] = np.concatenate([_output(some[0], name) for some in rows])
         return found
 
+    def vectors(self, encodings: Sequence[Encoding], owners: np.ndarray, name: str) -> np.ndarray:
+        """One output [rows, ...] that is one a row.
+
+        Args:
+            encodings: the rows.
+            owners: int [rows], the input that each belongs to.
+            name: of the output.
+
+        Raises:
+            ServiceFault: ids that the network has not, or no answer.
+        """
+        rows = []
+        for one, item in zip(encodings, owners.tolist(), strict=True):
+            ids, types = np.array(one.input_ids, np.int32), np.array(one.token_type_ids, np.int32)
+            rows.append(whole_row(ids, types, item=item, limits=self._limits))
+        self._ask(rows)
+        return np.stack([_output(row, name) for row in rows])
+
     def _row(
         self, ids: np.ndarray, mask: np.ndarray, types: np.ndarray, item: int, positions: np.ndarray | None
     ) -> list[Row]:
         """A row; of a network that takes positions, once for each gap."""
-        gaps = [0] if positions is None else [int(p) for p in positions if p] or [0]
+        gaps = [0] if positions is None else _gaps(positions)
         return [row_of(ids, mask, types, item=item, limits=self._limits, position=gap) for gap in gaps]
 
     def _ask(self, rows: Sequence[Row]) -> None:
@@ -100,6 +118,10 @@ class QueueBackend:
         for place, (row,) in enumerate(rows):
             padded[place, : len(row)] = _output(row, name)
         return padded
+
+
+def _gaps(positions: np.ndarray) -> list[int]:
+    return [int(position) for position in positions if position] or [0]
 
 
 def _stacked(rows: Sequence[Sequence[Row]], name: str, width: int) -> np.ndarray:

@@ -32,6 +32,10 @@ class NoQueue:
         """Raises `Reached`."""
         raise Reached
 
+    def vectors(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises `Reached`."""
+        raise Reached
+
 
 def check(kind: str, inputs: Sequence[Any]) -> None:
     """See that every input has its kind's form, and texts with something in them.

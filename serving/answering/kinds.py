@@ -23,7 +23,7 @@ from ..scheduling.keeper import Keeper
 from ..service import Call, Reply
 from .backend import QueueBackend
 from .inputs import NoQueue, blame, check
-from .pipelines import Queued, QueuedGaps, QueuedLabels, QueuedQuestions, QueuedTags, QueuedVectors
+from .pipelines import Queued, QueuedGaps, QueuedLabels, QueuedQuestions, QueuedTags
 
 # Pipeline that an engine runs -> kinds of requests that it can answer.
 KINDS_OF: dict[str, tuple[str, ...]] = {
@@ -261,8 +261,7 @@ def _vectors(
         rows.append(row)
         usage.append({"tokens": len(row), "windows": 1, "truncated": is_cut})
     _check_ids(rows, owners, answerer)
-    pipeline = _pipeline(QueuedVectors, answerer, backend)
-    return pipeline.pooled(rows, owners)[name], usage
+    return backend.vectors(rows, owners, name), usage
 
 
 def _check_ids(rows: Sequence[Encoding], owners: np.ndarray, answerer: Answerer) -> None:

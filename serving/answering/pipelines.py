@@ -14,7 +14,6 @@ from bert_ms.decoding.labels import sigmoid, softmax
 from bert_ms.errors import ConfigError
 from bert_ms.pipelines.text.base import TextPipeline
 from bert_ms.pipelines.text.classification import TextClassification
-from bert_ms.pipelines.text.features import FeatureExtraction
 from bert_ms.pipelines.text.fill_mask import FillMask
 from bert_ms.pipelines.text.rows import features_of
 from bert_ms.pipelines.text.token_classification import TokenClassification
@@ -142,12 +141,3 @@ class QueuedTags(Queued, TokenClassification):
 
 class QueuedGaps(Queued, FillMask):
     """Words for gaps."""
-
-
-class QueuedVectors(Queued, FeatureExtraction):
-    """Vectors of texts, of which the engine gives one of each pooling."""
-
-    def pooled(self, rows: Sequence[Encoding], owners: np.ndarray) -> dict[str, np.ndarray]:
-        """Vectors [rows, H] by pooling."""
-        self.remember(rows, owners)
-        return self.run(rows)

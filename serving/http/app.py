@@ -10,6 +10,7 @@ from ..service import Repository
 from ..settings import ServerSettings
 from . import admin, aliases, cycle, native, oip, openai, pages, system
 from .auth import Keys
+from .lane import App, Lane
 from .metrics import Metrics
 from .tracing import Silent, Tracer
 from .wire import Gate, Wire
@@ -41,9 +42,11 @@ def create_app(
     )
     metrics = metrics or Metrics(repository)
     metrics.inflight.set_function(lambda: wire.gate.count)
-    cycle.install(app, settings, metrics, tracer or Silent())
+    around = cycle.Cycle(settings, metrics, tracer or Silent())
+    cycle.install(app, around)
     for part in (native, openai, oip, aliases, system):
         part.register(wire)
+    app.lane = Lane(wire, around)
     app.register_blueprint(pages.blueprint())
     system.register_description(wire, PAGES)
     return app
@@ -61,15 +64,15 @@ def create_admin_app(settings: ServerSettings, repository: Repository, *, metric
     keys = Keys(settings.admin_keys, settings.api_keys)
     gate = Gate(settings.max_inflight)
     wire = Wire(app=app, settings=settings, repository=repository, keys=keys, gate=gate, may_fail=(403,))
-    cycle.install(app, settings, metrics, Silent(), guard=lambda: admin.guard(settings))
+    cycle.install(app, cycle.Cycle(settings, metrics, Silent()), guard=lambda: admin.guard(settings))
     system.register(wire, with_info=False)
     admin.register(wire, metrics)
     system.register_description(wire, {})
     return app
 
 
-def _flask(name: str, settings: ServerSettings) -> Flask:
-    app = Flask(name, static_folder=None)
+def _flask(name: str, settings: ServerSettings) -> App:
+    app = App(name, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, DEBUG=False, PROPAGATE_EXCEPTIONS=False)
     app.url_map.merge_slashes = False
     app.logger = logging.getLogger("bert_ms.flask")  # type: ignore[misc]

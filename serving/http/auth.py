@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-
-from werkzeug.wrappers import Request
+from typing import Protocol
 
 from ..settings import hashed
 from .problems import Refusal
 
 LONGEST_KEY = 512
+
+
+class Headers(Protocol):
+    """A request's, by name."""
+
+    def get(self, name: str, /) -> str | None: ...
 
 
 class Keys:
@@ -27,7 +32,7 @@ class Keys:
     def __bool__(self) -> bool:
         return bool(self._hashes)
 
-    def check(self, request: Request) -> None:
+    def check(self, headers: Headers) -> None:
         """Let a request in.
 
         Raises:
@@ -35,7 +40,7 @@ class Keys:
         """
         if not self._hashes:
             return
-        key = _key_of(request)
+        key = _key_of(headers)
         if key is None:
             raise _unauthorized("missing_key", "an API key is needed: send the header 'Authorization: Bearer KEY'.")
         try:
@@ -55,12 +60,12 @@ def _is_among(found: str, hashes: Sequence[str]) -> bool:
     return any(matches)
 
 
-def _key_of(request: Request) -> str | None:
-    header = request.headers.get("Authorization")
+def _key_of(headers: Headers) -> str | None:
+    header = headers.get("Authorization")
     if header is not None:
         scheme, _, key = header.partition(" ")
         return key.strip() if scheme.lower() == "bearer" and key.strip() else None
-    return request.headers.get("X-Api-Key") or None
+    return headers.get("X-Api-Key") or None
 
 
 def _unauthorized(code: str, detail: str) -> Refusal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from ..faults import ServiceFault
 from ..service import Call
 from ..settings import ServerSettings
-from .exchange import Exchange, current, request_id_of
+from .exchange import Exchange, current, request_id_of, work_on
 from .logs import access_log
 from .metrics import Metrics
 from .problems import Refusal, dialect_of, internal_error, title
@@ -33,61 +33,94 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+# The client's own trace (W3C), by its name in the WSGI environment.
+_TRACE = {"HTTP_TRACEPARENT": "traceparent", "HTTP_TRACESTATE": "tracestate"}
 
 
-def install(
-    app: Flask, settings: ServerSettings, metrics: Metrics, tracer: Tracer, *, guard: Callable[[], None] | None = None
-) -> None:
+class Cycle:
+    """The beginning and the end of requests.
+
+    Args:
+        settings: for the time that an answer may take.
+        metrics: that count.
+        tracer: that traces.
+    """
+
+    def __init__(self, settings: ServerSettings, metrics: Metrics, tracer: Tracer):
+        self._settings, self._metrics, self._tracer = settings, metrics, tracer
+
+    def begin(self, environ: Mapping[str, Any], path: str, route: str) -> Exchange:
+        """A request of a WSGI environment, which this thread works on from now."""
+        call = Call.within(self._settings.request_timeout)
+        gone = environ.get(GONE)
+        if isinstance(gone, threading.Event):
+            call = Call(deadline=call.deadline, cancelled=gone)
+        exchange = Exchange(
+            request_id=request_id_of(environ.get("HTTP_X_REQUEST_ID")),
+            dialect=dialect_of(path),
+            call=call,
+            route=route,
+            method=environ["REQUEST_METHOD"][:10],
+            client=environ.get("REMOTE_ADDR"),
+        )
+        work_on(exchange)
+        return exchange
+
+    def head(self, exchange: Exchange, status: int, environ: dict[str, Any]) -> dict[str, str]:
+        """Headers that every answer has, unless it has its own of that name."""
+        if status in _CLOSING:
+            environ[CLOSE] = True
+        found = {**_HEADERS, "X-Request-Id": exchange.request_id}
+        if timing := exchange.server_timing():
+            found["Server-Timing"] = timing
+        return found
+
+    def end(self, exchange: Exchange, status: int, length: int, environ: Mapping[str, Any]) -> None:
+        """The answer is on its way: so many bytes."""
+        for undo in exchange.undo:
+            undo()
+        if exchange.call.cancelled.is_set():
+            status = CLIENT_GONE
+        self._metrics.count(exchange, status)
+        self._tracer.record(exchange, status, {name: environ[key] for key, name in _TRACE.items() if key in environ})
+        if access_log.isEnabledFor(logging.INFO):
+            access_log.info("request", extra={"values": _line(exchange, status, length)})
+        work_on(None)
+
+
+def install(app: Flask, cycle: Cycle, *, guard: Callable[[], None] | None = None) -> None:
     """Put an application's requests through this.
 
     Args:
         app: that has the routes.
-        settings: for the time that an answer may take.
-        metrics: that count.
-        tracer: that traces.
+        cycle: of its requests.
         guard: called before each request; raises a Refusal to stop it.
     """
 
     @app.before_request
     def begin() -> None:
-        call = Call.within(settings.request_timeout)
-        gone = request.environ.get(GONE)
-        if isinstance(gone, threading.Event):
-            call = Call(deadline=call.deadline, cancelled=gone)
-        name = request_id_of(request.headers.get("X-Request-Id"))
-        g.exchange = Exchange(request_id=name, dialect=dialect_of(request.path), call=call)
+        exchange = cycle.begin(request.environ, request.path, request.url_rule.rule if request.url_rule else "unknown")
+        exchange.bytes_in = request.content_length or 0
         if guard is not None:
             guard()
 
     @app.after_request
     def head(response: Response) -> Response:
-        exchange = current()
-        for name, value in _HEADERS.items():
+        for name, value in cycle.head(current(), response.status_code, request.environ).items():
             response.headers.setdefault(name, value)
-        response.headers["X-Request-Id"] = exchange.request_id
-        if timing := exchange.server_timing():
-            response.headers["Server-Timing"] = timing
-        if response.status_code in _CLOSING:
-            request.environ[CLOSE] = True
         g.answered = response.status_code, response.content_length or 0
         return response
 
     @app.teardown_request
     def end(_: BaseException | None) -> None:
-        exchange = current()
-        for undo in exchange.undo:
-            undo()
         status, length = g.get("answered", (500, 0))
-        if exchange.call.cancelled.is_set():
-            status = CLIENT_GONE
-        metrics.count(exchange, status)
-        tracer.record(exchange, status, {name.lower(): value for name, value in request.headers})
-        access_log.info("request", extra={"values": _line(exchange, status, length)})
+        cycle.end(current(), status, length, request.environ)
 
-    app.register_error_handler(Exception, _refused)
+    app.register_error_handler(Exception, refused)
 
 
-def _refused(error: Exception) -> Response:
+def refused(error: Exception) -> Response:
+    """The answer to a request that failed, in words."""
     exchange = current()
     refusal = _as_refusal(error, exchange)
     if refusal.status == 500:
@@ -118,12 +151,12 @@ def _line(exchange: Exchange, status: int, length: int) -> dict[str, Any]:
     """The values of the access log. The path is the route's, not the client's: that could hold anything."""
     line: dict[str, Any] = {
         "request_id": exchange.request_id,
-        "client": request.remote_addr,
-        "method": request.method if request.url_rule else request.method[:10],
-        "route": request.url_rule.rule if request.url_rule else "unknown",
+        "client": exchange.client,
+        "method": exchange.method,
+        "route": exchange.route,
         "status": status,
         "milliseconds": round(1000 * exchange.seconds(), 2),
-        "bytes_in": request.content_length or 0,
+        "bytes_in": exchange.bytes_in,
         "bytes_out": length,
     }
     if exchange.kind:

@@ -6,9 +6,8 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-
-from flask import g
 
 from ..service import TIMINGS, Call
 from .problems import Dialect
@@ -25,6 +24,10 @@ class Exchange:
         dialect: that errors are told in.
         call: deadline, cancellation and timings, for the models.
         operation: name of the route's operation; "unknown" where no route fits.
+        route: its path, as the table of routes writes it.
+        method: of HTTP.
+        client: address that it came from.
+        bytes_in: of its body.
         begun: on the clock of `time.perf_counter`.
         begun_at: on the clock of `time.time_ns`.
         kind: of request; empty where no model is asked.
@@ -40,6 +43,10 @@ class Exchange:
     dialect: Dialect
     call: Call
     operation: str = "unknown"
+    route: str = "unknown"
+    method: str = ""
+    client: str | None = None
+    bytes_in: int = 0
     begun: float = field(default_factory=time.perf_counter)
     begun_at: int = field(default_factory=time.time_ns)
     kind: str = ""
@@ -60,10 +67,24 @@ class Exchange:
         return ", ".join(f"{name};dur={1000 * timings[name]:.2f}" for name in TIMINGS if name in timings)
 
 
+_current: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+
+
 def current() -> Exchange:
     """The one that this thread works on."""
-    found: Exchange = g.exchange
+    found = _current.get()
+    assert found is not None, "asked within a request"
     return found
+
+
+def known() -> Exchange | None:
+    """The one that this thread works on, if it works on one."""
+    return _current.get()
+
+
+def work_on(exchange: Exchange | None) -> None:
+    """Make it the one that this thread works on; None when it is over."""
+    _current.set(exchange)
 
 
 def request_id_of(given: str | None) -> str:

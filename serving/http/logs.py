@@ -9,9 +9,9 @@ import traceback
 from typing import IO, Any
 
 import orjson
-from flask import g, has_request_context
 
 from ..settings import ServerSettings
+from .exchange import known
 
 ROOTS = ("bert_ms", "serving", "bert_ms_serving", "waitress")
 access_log = logging.getLogger("bert_ms.access")
@@ -56,8 +56,8 @@ class _Plain(logging.Formatter):
 
     def values(self, record: logging.LogRecord) -> dict[str, Any]:
         found: dict[str, Any] = dict(getattr(record, "values", {}))
-        if has_request_context() and "exchange" in g:
-            found.setdefault("request_id", g.exchange.request_id)
+        if (exchange := known()) is not None:
+            found.setdefault("request_id", exchange.request_id)
         return found
 
 

@@ -29,6 +29,7 @@ class Metrics:
 
     def __init__(self, repository: Repository):
         self.registry = CollectorRegistry()
+        self._parts: dict[tuple[Any, tuple[str, ...]], Any] = {}
         made: Any = {"registry": self.registry}
         by_task = ("model", "task")
         self.requests = Counter("bertms_requests", "Requests answered", ("model", "task", "code"), **made)
@@ -81,15 +82,22 @@ class Metrics:
         if exchange.code in _OWN_REASONS:
             self.rejected.labels(exchange.code).inc()
         task = exchange.kind or "none"
-        self.requests.labels(exchange.model, task, str(status)).inc()
+        self._labelled(self.requests, exchange.model, task, str(status)).inc()
         if exchange.kind:
-            self.request_seconds.labels(exchange.model, task).observe(exchange.seconds())
+            self._labelled(self.request_seconds, exchange.model, task).observe(exchange.seconds())
             if "tok" in exchange.call.timings:
-                self.tokenize_seconds.labels(exchange.model, task).observe(exchange.call.timings["tok"])
+                self._labelled(self.tokenize_seconds, exchange.model, task).observe(exchange.call.timings["tok"])
 
     def count_refused(self, code: str) -> None:
         """A request that was refused before it was one."""
         self.rejected.labels(code).inc()
+
+    def _labelled(self, metric: Any, *labels: str) -> Any:
+        """A metric's part with these labels, which are few: kept, since the library's own look-up is slow."""
+        found = self._parts.get((metric, labels))
+        if found is None:
+            found = self._parts[(metric, labels)] = metric.labels(*labels)
+        return found
 
     def text(self) -> bytes:
         """All of it as Prometheus reads it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,11 @@ class Kind:
     gives: type[BaseModel]
     options: type[s.Taken]
     item: Callable[[Any], Any]
+
+    @functools.cached_property
+    def option_names(self) -> tuple[str, ...]:
+        """Of `options`; their values are plain ones."""
+        return tuple(self.options.model_fields)
 
 
 def _same(value: Any) -> Any:
@@ -105,7 +111,7 @@ def answer(wire: Wire, kind: Kind, body: Any) -> tuple[Any, Reply]:
     is_many = isinstance(body.inputs, list)
     inputs = body.inputs if is_many else [body.inputs]
     current().pointer = (lambda index: f"/inputs/{index}") if is_many else (lambda index: "/inputs")
-    options = body.model_dump(include=set(kind.options.model_fields))
+    options = {name: getattr(body, name) for name in kind.option_names}
     return wire.ask(kind.name, body.model, [kind.item(one) for one in inputs], options)
 
 

@@ -163,16 +163,33 @@ class Wire:
         exchange.tokens = sum(int(one["tokens"]) for one in reply.usage)
         return model, reply
 
+    def enter(self) -> None:
+        """Take a place of those in flight, until the request is over.
+
+        Raises:
+            QueueFull: there is none.
+        """
+        self.gate.enter()
+        current().undo.append(self.gate.leave)
+
+    def body(self, operation: Operation, content: bytes) -> Any:
+        """The body of a request as its schema has it.
+
+        Raises:
+            Refusal: it is no such body.
+        """
+        assert operation.takes is not None
+        return validated(operation.takes, parse(content), max_items=self.settings.max_items)
+
     def _answer(self, operation: Operation, parts: Mapping[str, str]) -> Response:
         exchange = current()
         exchange.operation = operation.name
         if operation.is_guarded:
-            self.keys.check(request)
+            self.keys.check(request.headers)
         _check_accept(operation.media)
         given: dict[str, Any] = dict(parts)
         if operation.is_counted:
-            self.gate.enter()
-            exchange.undo.append(self.gate.leave)
+            self.enter()
         if operation.takes is not None:
             given["body"] = self._read(operation)
         result = operation.view(**given)
@@ -192,13 +209,17 @@ class Wire:
         if operation.raw is not None:
             return operation.raw(body, dict(request.headers))
         _check_content_type()
-        assert operation.takes is not None
-        return validated(operation.takes, parse(body), max_items=self.settings.max_items)
+        return self.body(operation, body)
 
 
 def as_json(value: Any, status: int = 200) -> Response:
     """An answer in JSON; arrays of numpy may be in it."""
-    return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), status, content_type=JSON)
+    return Response(dumped(value), status, content_type=JSON)
+
+
+def dumped(value: Any) -> bytes:
+    """JSON; arrays of numpy may be in it."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def too_large(limit: int) -> Refusal:

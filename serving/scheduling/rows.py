@@ -161,6 +161,24 @@ def row_of(ids: Any, mask: Any, types: Any, *, item: int, limits: Limits, positi
     return Row(ids, mask, types, item=item, position=position)
 
 
+def whole_row(ids: np.ndarray, types: np.ndarray, *, item: int, limits: Limits, position: int = 0) -> Row:
+    """`row_of` for int32 rows [n] that are attended to as a whole, as tokenizers make them, in less time.
+
+    Raises:
+        BadItem: bad_ids or too_long.
+    """
+    is_good = (
+        0 < len(ids) == len(types) <= limits.longest
+        and int(ids.view(np.uint32).max()) < limits.vocab_size  # what is negative is large
+        and int(types.view(np.uint32).max()) < limits.type_vocab_size
+        and 0 <= position < len(ids)
+    )
+    mask = np.ones(len(ids), np.int32)
+    if not is_good:
+        return row_of(ids, mask, types, item=item, limits=limits, position=position)
+    return Row(ids, mask, types, item=item, position=position)
+
+
 def _integers(values: Any, name: str, item: int) -> np.ndarray:
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
