@@ -10,32 +10,39 @@ LENGTHS = (32, 64, 128, 256, 384, 512)
 # Budgets of a batch in tokens, padding among them.
 CPU_TOKENS, ACCELERATOR_TOKENS = 4096, 16_384
 _ROWS = (1, 2, 4, 8, 16, 32)
-# On a CPU each shape takes a second or two to compile, and rows of 256 tokens gain next to nothing from company.
-_CPU_ROWS = {32: (1, 8, 32), 64: (1, 16), 128: (1, 8)}
+# On a CPU each shape takes its time to compile, and rows gain little from company beyond about 512 tokens of it. So few
+# shapes, the most useful first: chosen one after the other, each so that rows of 8 to 512 tokens, of 1 to 128 clients
+# who ask again when they are answered, are served soonest on the average.
+_CPU_SHAPES: tuple[Shape, ...] = (
+    (1, 32), (16, 8), (1, 128), (16, 32), (4, 32), (1, 384), (1, 512), (1, 256), (4, 128), (4, 8), (1, 64), (1, 8),
+    (1, 192), (4, 64), (8, 128), (2, 384), (4, 192), (32, 8), (4, 96), (32, 32), (1, 96),
+)  # fmt: skip
+MOST_CPU_SHAPES = 8
 
 
 def choose(longest: int, *, device: str, max_batch_tokens: int | None = None) -> list[Shape]:
     """The (rows, tokens) to compile, the cheapest first.
 
-    On a CPU one row alone for each length, with batches of up to about 1,024 tokens for the short ones; elsewhere every
-    power of two of rows within the budget.
+    On a CPU few of them, of batches of up to about 512 tokens; elsewhere every power of two of rows within the budget,
+    for each of the usual lengths.
 
     Args:
-        longest: tokens of the longest row.
+        longest: tokens of the longest row, which has a shape of its own.
         device: cpu, gpu or ascend.
         max_batch_tokens: the budget; None takes the device's.
 
     >>> choose(100, device="cpu")
-    [(1, 32), (1, 64), (1, 100), (8, 32), (8, 100), (32, 32), (16, 64)]
+    [(1, 32), (1, 100), (16, 8), (4, 32), (4, 100), (16, 32)]
     """
     budget = max_batch_tokens or (CPU_TOKENS if device == "cpu" else ACCELERATOR_TOKENS)
-    shapes: set[Shape] = set()
-    for length in lengths(longest):
-        rows: tuple[int, ...] = _ROWS
-        if device == "cpu":
-            rows = next((some for usual, some in _CPU_ROWS.items() if length <= usual), (1,))
-        shapes.update((count, length) for count in rows if count == 1 or count * length <= budget)
-    return sorted(shapes, key=lambda shape: (shape[0] * shape[1], shape[1]))
+    if device == "cpu":
+        last = min((length for _, length in _CPU_SHAPES if length >= longest), default=longest)
+        wanted = [(1, longest), *((rows, min(length, longest)) for rows, length in _CPU_SHAPES if length <= last)]
+    else:
+        wanted = [(rows, length) for length in lengths(longest) for rows in _ROWS]
+    fitting = dict.fromkeys(shape for shape in wanted if shape[0] == 1 or shape[0] * shape[1] <= budget)
+    most = MOST_CPU_SHAPES if device == "cpu" else len(fitting)
+    return _cheapest_first(list(fitting)[:most])
 
 
 def lengths(longest: int) -> list[int]:
@@ -47,15 +54,19 @@ def check(shapes: list[Shape], *, longest: int, max_batch_tokens: int | None = N
     """Shapes that were asked for, if every row finds one that runs it alone.
 
     Raises:
-        ConfigError: a shape is longer than the network takes or beyond the budget, or a length has no shape of one row.
+        ConfigError: a shape is longer than the network takes or beyond the budget, or none of the longest has one row.
     """
     problems = [f"shape {shape}: the network takes {longest} tokens." for shape in shapes if shape[1] > longest]
     if max_batch_tokens is not None:
         over = [shape for shape in shapes if shape[0] * shape[1] > max_batch_tokens]
         problems += [f"shape {shape} has more than max_batch_tokens {max_batch_tokens}." for shape in over]
-    alone = {length for rows, length in shapes if rows == 1}
-    missing = sorted({length for _, length in shapes} - alone)
-    problems += [f"shape (1, {length}) is missing: rows of a batch that fails are tried alone." for length in missing]
+    alone = (1, max(length for _, length in shapes))
+    if alone not in shapes:
+        problems.append(f"shape {alone} is missing: rows of a batch that fails are tried alone.")
     if problems:
         raise ConfigError(problems)
+    return _cheapest_first(shapes)
+
+
+def _cheapest_first(shapes: list[Shape]) -> list[Shape]:
     return sorted(set(shapes), key=lambda shape: (shape[0] * shape[1], shape[1]))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..engine.shapes import Shape
 
-LENGTH = 16
+LENGTH = 16  # tokens of it, or less where no more fit into every shape
 TOLERANCE = 1e-4
 # Half precision sums in another order from shape to shape.
 HALF_TOLERANCE = 3e-2
@@ -22,28 +22,35 @@ class Canary:
         row_outputs: names of the outputs that are one a row.
         with_positions: the network takes the place of a gap.
         is_half: it computes in half precision.
+        length: tokens of the row; at most those of the shortest shape.
     """
 
     def __init__(
-        self, vocab_size: int, *, row_outputs: Collection[str], with_positions: bool = False, is_half: bool = False
+        self,
+        vocab_size: int,
+        *,
+        row_outputs: Collection[str],
+        with_positions: bool = False,
+        is_half: bool = False,
+        length: int = LENGTH,
     ):
+        self._length = length
         self._vocab_size, self._row_outputs, self._with_positions = vocab_size, row_outputs, with_positions
         self._tolerance = HALF_TOLERANCE if is_half else TOLERANCE
         self._golden: dict[str, np.ndarray] | None = None
 
     def arrays(self, shape: Shape) -> dict[str, np.ndarray]:
         """The inputs of a batch of it."""
-        count = min(LENGTH, shape[1])
         ids, mask = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-        ids[:, :count] = (np.arange(count) * 7919 + 1) % self._vocab_size
-        mask[:, :count] = 1
+        ids[:, : self._length] = (np.arange(self._length) * 7919 + 1) % self._vocab_size
+        mask[:, : self._length] = 1
         arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         return {**arrays, "positions": np.ones((shape[0], 1), np.int32)} if self._with_positions else arrays
 
     def problem(self, outputs: Mapping[str, np.ndarray]) -> str | None:
         """What is wrong with the outputs of its first row; None is well. The first that are finite become golden."""
         found = {
-            name: np.array(values[0] if name in self._row_outputs else values[0, :LENGTH])
+            name: np.array(values[0] if name in self._row_outputs else values[0, : self._length])
             for name, values in outputs.items()
         }
         bad = [name for name, values in found.items() if not np.isfinite(values).all()]

@@ -10,11 +10,11 @@ import numpy as np
 
 from ..engine.shapes import Shape
 
-# How far a batch moves what is thought of its own shape, on a scale of logarithms: as the mean of the few that were
-# seen, warm-up among them, and no less than this later on;
-_FOLLOW = 0.05
-# and of all shapes together: the whole machine may be slower than it was.
-_DRIFT = 0.15
+# How far a batch moves what is thought of all shapes together, and then of its own, on a scale of logarithms: as in the
+# mean of the few that were seen, warm-up among them, and no less than this later on.
+_DRIFT, _FOLLOW = 0.15, 0.05
+# What was once seen of a shape alone counts for less with every batch of another, and in the end for nothing.
+_KEPT = 0.997
 # A shape that did not run in so many batches, or in the first few, is tried where it is thought to be at least half as
 # good as the best and would be nearly full: what never runs is never known.
 _FORGOTTEN, _FIRST = 256, 16
@@ -43,7 +43,7 @@ class Costs:
         self.warmed = _without_hiccups(seconds)
         self._own = dict.fromkeys(self.warmed, 0.0)  # logarithms
         self._drift = 0.0
-        self._seen = dict.fromkeys(self.warmed, 0)
+        self._seen, self._all_seen = dict.fromkeys(self.warmed, 1), 1  # at warm-up
         self._unseen_for = dict.fromkeys(self.warmed, _FORGOTTEN - _FIRST)  # batches
         self._latest: deque[float] = deque(maxlen=_REMEMBERED)
         self._per_row: dict[int, float] = {}
@@ -102,12 +102,18 @@ class Costs:
         """Follow what a batch took."""
         self._latest.append(seconds)
         wrong = math.log(max(seconds, _LEAST) / self.seconds(shape))
-        self._seen[shape] += 1
-        self._own[shape] += max(_FOLLOW, 1 / (self._seen[shape] + 1)) * wrong
-        self._drift += _DRIFT * wrong
-        for other in self._unseen_for:
-            self._unseen_for[other] += 1
-        self._unseen_for[shape] = 0
+        self._all_seen += 1
+        drift = max(_DRIFT, 1 / self._all_seen) * wrong
+        self._drift += drift
+        has_run = self._unseen_for[shape] < _FORGOTTEN or self._seen[shape] == 1
+        self._seen[shape] = self._seen[shape] + 1 if has_run else 1
+        self._own[shape] += max(_FOLLOW, 1 / self._seen[shape]) * (wrong - drift)
+        for other in self.warmed:
+            if other == shape:
+                self._unseen_for[other] = 0
+            else:
+                self._unseen_for[other] += 1
+                self._own[other] *= _KEPT
         self._think()
 
     def patience(self, floor: float) -> float:

@@ -12,7 +12,7 @@ from bert_ms.errors import ConfigError
 from ..engine import shapes
 from ..engine.process import EngineGone, EngineRefused, Hello
 from ..spec import ModelSpec
-from .canary import Canary
+from .canary import LENGTH, Canary
 from .costs import Costs
 
 USUAL_LENGTH = 512  # of a network without a longest row (NEZHA)
@@ -73,7 +73,7 @@ def bring_up(
         compile_cache=str(Path(spec.compile_cache).expanduser().resolve()) if spec.compile_cache else None,
         on_progress=lambda done, of: say(f"loading: {done} of {of} shapes"),
     )
-    canary = before.canary if before is not None else _canary(spec, hello)
+    canary = before.canary if before is not None else _canary(spec, hello, min(length for _, length in wanted))
     engine.send(canary.arrays(wanted[0]), rows=1, timeout=spec.start_seconds)
     problem = canary.problem(engine.receive(timeout=spec.start_seconds).outputs)
     if problem is not None:
@@ -81,12 +81,13 @@ def bring_up(
     return Started(hello, Costs(seconds), canary)
 
 
-def _canary(spec: ModelSpec, hello: Hello) -> Canary:
+def _canary(spec: ModelSpec, hello: Hello, shortest: int) -> Canary:
     return Canary(
         hello.config.vocab_size,
         row_outputs=hello.row_outputs,
         with_positions=hello.takes_positions,
         is_half=spec.dtype not in (None, "float32"),
+        length=min(LENGTH, shortest),
     )
 
 

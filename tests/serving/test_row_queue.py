@@ -247,6 +247,6 @@ def test_shapes_stay_within_the_budget_and_let_every_row_run_alone():
                 found = shapes.choose(longest, device=device, max_batch_tokens=budget)
                 most = budget or (shapes.CPU_TOKENS if device == "cpu" else shapes.ACCELERATOR_TOKENS)
                 assert all(rows == 1 or rows * length <= most for rows, length in found)
-                assert {length for _, length in found} == {length for rows, length in found if rows == 1}
-                assert max(length for _, length in found) == longest
+                assert max(length for _, length in found) == longest and (1, longest) in found
+    assert {rows for rows, length in shapes.choose(512, device="ascend") if length == 512} == {1, 2, 4, 8, 16, 32}
     assert len(shapes.choose(512, device="cpu")) <= 10, "each is a second or two before the first answer"
