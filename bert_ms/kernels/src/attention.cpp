@@ -125,6 +125,49 @@ void attend(const Shape &s, const float *mask, const Mask &drops, int64_t head, 
   }
 }
 
+#if !BERT_AMX
+// The same without dropout: scores lie [key][query], so that the softmax needs no sum across a vector and its result is
+// packed for the product with the values as it stands.
+void attend_without_drops(const Shape &s, const float *mask, int64_t head, const float *q, const float *k,
+                          const float *v, float *out) {
+  const int64_t n = head % s.heads, b = head / s.heads;
+  const int64_t at_q = b * s.queries * s.width + n * s.size, at_k = b * s.keys * s.width + n * s.size;
+  char *keys = local_scratch(0, packed_bytes(s.keys, s.size));
+  char *values = local_scratch(1, packed_bytes(s.size, s.keys));
+  char *panel = local_scratch(2, panel_bytes(s.size));
+  float *scores = reinterpret_cast<float *>(local_scratch(3, panel_bytes(s.keys)));
+  pack_all<A_SIDE, ALONG>(Plain{k + at_k, s.width}, s.keys, s.size, keys);
+  pack_all<B_SIDE, ACROSS>(Plain{v + at_k, s.width}, s.size, s.keys, values);
+  alignas(64) float c[PANEL * PANEL], inverse[PANEL];
+  for (int64_t i = 0; i < s.queries; i += PANEL) {
+    const int64_t rows = std::min(PANEL, s.queries - i);
+    pack_panel<B_SIDE, ALONG>(Scaled{{q + at_q, s.width}, s.scale}, i, s.queries, 0, s.size, panel);
+    for (int64_t j = 0; j < s.padded; j += PANEL)
+      block(keys + j / PANEL * panel_bytes(s.size), panel, steps(s.size), scores + j * PANEL, false);
+    for (int r = 0; r < PANEL; r += LANES) {
+      vfloat top = splat(-std::numeric_limits<float>::infinity()), total{};
+      for (int64_t t = 0; t < s.padded; t++) {
+        const vfloat x = load(scores + t * PANEL + r) + mask[b * s.padded + t];
+        store(scores + t * PANEL + r, x);
+        top = larger(top, x);
+      }
+      for (int64_t t = 0; t < s.padded; t++) {
+        const vfloat x = vexp(load(scores + t * PANEL + r) - top);
+        store(scores + t * PANEL + r, x);
+        total += x;
+      }
+      store(inverse + r, 1.0f / total);
+    }
+    for (int64_t j = 0; j < s.size; j += PANEL) {
+      block(reinterpret_cast<char *>(scores), values + j / PANEL * panel_bytes(s.keys), steps(s.keys), c, false);
+      each_vector(0, j, rows, s.size, c, [&](int64_t r, int64_t d, vfloat x, int m) {
+        store_n(out + at_q + (i + r) * s.width + d, x * inverse[r], m);
+      });
+    }
+  }
+}
+#endif
+
 struct Gradients {
   float *q, *k, *v;
 };
@@ -194,6 +237,9 @@ void attention(Attention a, const float *q, const float *k, const float *v, floa
   const float *mask = additive_mask(s, a.mask, a.has_int_mask);
   parallel(s.batch * s.heads, [&](int64_t head) {
     prepare_thread();
+#if !BERT_AMX
+    if (!a.drops.drops()) return attend_without_drops(s, mask, head, q, k, v, out);
+#endif
     attend(s, mask, a.drops, head, q, k, v, out);
   });
 }

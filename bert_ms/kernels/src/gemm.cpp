@@ -1,6 +1,9 @@
 // Packing of panels and the 32 x 32 block product: AMX tiles, or vectors of float.
 #include "gemm.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 #if BERT_AMX
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -8,15 +11,7 @@
 
 namespace bert {
 
-#if BERT_AMX
-
-namespace {
-
-struct alignas(64) TileShapes {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t bytes_per_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
+#if defined(__AVX512F__)
 
 // Transposes 16 x 16 words of 32 bits in place.
 inline void transpose(__m512i *r) {
@@ -42,6 +37,18 @@ inline void transpose(__m512i *r) {
     r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
   }
 }
+
+#endif
+
+#if BERT_AMX
+
+namespace {
+
+struct alignas(64) TileShapes {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t bytes_per_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
 
 // The upper half of each float and what it leaves.
 inline __m512i take_high(__m512 &x) {
@@ -145,48 +152,82 @@ void block(const char *a, const char *b, int64_t steps, float *c, bool add) {
 
 #else  // floats: a step is 32 of depth by 32 lines, whichever the side
 
+void turn(const float *x, float *to) {
+#if defined(__AVX512F__)
+  for (int line = 0; line < PANEL; line += 16)
+    for (int d = 0; d < PANEL; d += 16) {
+      __m512i rows[16];
+      for (int i = 0; i < 16; i++) rows[i] = _mm512_loadu_si512(x + (line + i) * PANEL + d);
+      transpose(rows);
+      for (int i = 0; i < 16; i++) _mm512_storeu_si512(to + (d + i) * PANEL + line, rows[i]);
+    }
+#else
+  for (int line = 0; line < PANEL; line += 8)
+    for (int d = 0; d < PANEL; d++)
+      for (int i = 0; i < 8; i++) to[d * PANEL + line + i] = x[(line + i) * PANEL + d];
+#endif
+}
+
 template <Side side, Layout layout>
 void pack_step(const float *x, char *bytes) {
   float *to = reinterpret_cast<float *>(bytes);
-  if (layout == ACROSS) {
+  if (layout == ACROSS)
     std::memcpy(to, x, PANEL * PANEL * 4);
-  } else {
-    for (int line = 0; line < PANEL; line += 8)
-      for (int d = 0; d < DEPTH; d++)
-        for (int i = 0; i < 8; i++) to[d * PANEL + line + i] = x[(line + i) * PANEL + d];
-  }
+  else
+    turn(x, to);
 }
 
 bool is_allowed() { return true; }
 
 void prepare_thread() {}
 
-// So many steps are summed up by themselves: a sum of sums loses fewer digits than one long sum.
-constexpr int64_t TOGETHER = 8;
+// So many steps are summed up by themselves: their panels stay in the first-level cache while the strips pass over them,
+// and a sum of sums loses fewer digits than one long sum.
+constexpr int64_t TOGETHER = 3;
+// Vectors of columns, and lines whose sums with them fill the registers.
+constexpr int WIDE = LANES == 4 ? 1 : 2, HIGH = LANES == 16 ? 12 : LANES == 8 ? 6 : 8;
 
-void block(const char *a_bytes, const char *b_bytes, int64_t steps, float *c, bool add) {
-  constexpr int HIGH = LANES == 16 ? 8 : 4, WIDE = LANES == 4 ? 1 : 2;
-  const float *a = reinterpret_cast<const float *>(a_bytes), *b = reinterpret_cast<const float *>(b_bytes);
-  for (int column = 0; column < PANEL; column += WIDE * LANES)
-    for (int row = 0; row < PANEL; row += HIGH) {
-      const float *p = a + row, *q = b + column;
-      for (int64_t s = 0; s < steps; s += TOGETHER) {
-        vfloat sums[HIGH][WIDE];
-        for (int i = 0; i < HIGH; i++)
-          for (int j = 0; j < WIDE; j++) sums[i][j] = vfloat{};
-        for (int64_t d = 0; d < std::min(TOGETHER, steps - s) * DEPTH; d++, p += PANEL, q += PANEL) {
-          vfloat v[WIDE];
-          for (int j = 0; j < WIDE; j++) v[j] = load(q + j * LANES);
-          for (int i = 0; i < HIGH; i++)
-            for (int j = 0; j < WIDE; j++) sums[i][j] += p[i] * v[j];
-        }
-        for (int i = 0; i < HIGH; i++)
-          for (int j = 0; j < WIDE; j++) {
-            float *to = c + (row + i) * PANEL + column + j * LANES;
-            store(to, add || s > 0 ? load(to) + sums[i][j] : sums[i][j]);
-          }
-      }
+// c[lines][WIDE vectors] (+)= lines of A times columns of B over the depth. Numbers of a line are `along` apart, lines
+// `across`; one of the two is 1.
+template <int lines>
+inline void strip(const float *a, int64_t along, int64_t across, const float *b, int64_t depth, float *c, bool add) {
+  vfloat sums[lines][WIDE];
+  for (int i = 0; i < lines; i++)
+    for (int j = 0; j < WIDE; j++) sums[i][j] = vfloat{};
+  for (int64_t d = 0; d < depth; d++, a += along, b += PANEL) {
+    vfloat v[WIDE];
+    for (int j = 0; j < WIDE; j++) v[j] = load(b + j * LANES);
+    for (int i = 0; i < lines; i++)
+      for (int j = 0; j < WIDE; j++) sums[i][j] += a[i * across] * v[j];
+  }
+  for (int i = 0; i < lines; i++)
+    for (int j = 0; j < WIDE; j++) {
+      float *to = c + i * PANEL + j * LANES;
+      store(to, add ? load(to) + sums[i][j] : sums[i][j]);
     }
+}
+
+// c[32][32] (+)= 32 lines of A times 32 columns of B
+inline void strips(const float *a, int64_t along, int64_t across, const float *b, int64_t steps, float *c, bool add) {
+  constexpr int64_t WHOLE = PANEL / HIGH * HIGH;
+  for (int64_t s = 0; s < steps; s += TOGETHER, add = true) {
+    const int64_t depth = std::min(TOGETHER, steps - s) * DEPTH;
+    const float *p = a + s * DEPTH * along, *q = b + s * DEPTH * PANEL;
+    for (int64_t column = 0; column < PANEL; column += WIDE * LANES) {
+      for (int64_t line = 0; line < WHOLE; line += HIGH)
+        strip<HIGH>(p + line * across, along, across, q + column, depth, c + line * PANEL + column, add);
+      if constexpr (WHOLE < PANEL)
+        strip<PANEL - WHOLE>(p + WHOLE * across, along, across, q + column, depth, c + WHOLE * PANEL + column, add);
+    }
+  }
+}
+
+void block(const char *a, const char *b, int64_t steps, float *c, bool add) {
+  strips(reinterpret_cast<const float *>(a), PANEL, 1, reinterpret_cast<const float *>(b), steps, c, add);
+}
+
+void block_of_lines(const char *x, const float *lines, int64_t stride, int64_t steps, float *c) {
+  strips(lines, 1, stride, reinterpret_cast<const float *>(x), steps, c, false);
 }
 
 #endif

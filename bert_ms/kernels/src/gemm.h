@@ -12,7 +12,6 @@
 
 #if defined(__AMX_BF16__) && defined(__AVX512F__) && !defined(BERT_NO_AMX)
 #define BERT_AMX 1
-#include <immintrin.h>
 #else
 #define BERT_AMX 0
 #endif
@@ -111,6 +110,49 @@ void multiply(const char *a, int64_t rows, const char *b, int64_t columns, int64
         }
   });
 }
+
+#if !BERT_AMX
+// to[32][32] = the transpose of x[32][32]
+void turn(const float *x, float *to);
+
+// c[line][row], 32 of each, from a panel of x (rows by depth) and 32 lines that lie in memory as a row-major matrix does
+void block_of_lines(const char *x, const float *lines, int64_t stride, int64_t steps, float *c);
+
+// All blocks of w x^T, x [rows, depth] packed, w [lines, depth] as memory has it: plain multiply-adds read single numbers
+// of w as fast as packed ones, and packing would take as long as multiplying by a few rows. finish(row, line, c) takes
+// each c[line][row]. A task goes through some lines for a few panels of x, which stay in the second-level cache.
+template <class Finish>
+void multiply_by_lines(const char *x, int64_t rows, const float *w, int64_t lines, int64_t depth, Finish &&finish) {
+  constexpr int64_t HIGH = 6, WIDE = 8;
+  const size_t bytes = panel_bytes(depth);
+  const int64_t x_panels = ceil_div(rows, PANEL), w_panels = ceil_div(lines, PANEL), padded = steps(depth) * DEPTH;
+  const int64_t high = ceil_div(x_panels, HIGH), height = ceil_div(x_panels, high);
+  int64_t width = WIDE;
+  while (width > 1 && high * ceil_div(w_panels, width) < 6 * threads()) width /= 2;
+  const int64_t wide = ceil_div(w_panels, width);
+  parallel(high * wide, [&](int64_t task) {
+    const int64_t i0 = task / wide * height, i1 = std::min(x_panels, i0 + height);
+    const int64_t j0 = task % wide * width, j1 = std::min(w_panels, j0 + width);
+    alignas(64) float c[PANEL * PANEL];
+    for (int64_t j = j0; j < j1; j++) {
+      const float *at = w + j * PANEL * depth;
+      int64_t stride = depth;
+      if (depth < padded || (j + 1) * PANEL > lines) {  // what lies beyond the matrix is not to be read
+        const int64_t there = std::min(PANEL, lines - j * PANEL);
+        float *whole = reinterpret_cast<float *>(local_scratch(1, PANEL * padded * 4));
+        std::memset(whole, 0, PANEL * padded * 4);
+        for (int64_t r = 0; r < there; r++) std::memcpy(whole + r * padded, at + r * depth, depth * 4);
+        at = whole;
+        stride = padded;
+      }
+      for (int64_t i = i0; i < i1; i++) {
+        block_of_lines(x + i * bytes, at, stride, steps(depth), c);
+        finish(i * PANEL, j * PANEL, c);
+      }
+    }
+  });
+}
+#endif
 
 // Calls each(row, column, values, n) for the vectors of a block that lie inside [rows, columns].
 template <class Each>

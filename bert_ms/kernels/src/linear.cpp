@@ -43,16 +43,55 @@ void column_sums(const Source &source, int64_t rows, int64_t columns, float *out
 
 inline void put(float *p, vfloat v, int n, bool add) { store_n(p, add ? load_n(p, n) + v : v, n); }
 
+// A weight [outputs, inputs] as its transpose is multiplied by: packed with tiles, as it is without.
+struct Weight {
+#if BERT_AMX
+  Weight(int slot, const float *w, int64_t outputs, int64_t inputs) {
+    char *p = scratch(slot, packed_bytes(outputs, inputs));
+    pack<B_SIDE, ALONG>(Plain{w, inputs}, outputs, 0, inputs, p);
+    data = p;
+  }
+  const char *data;
+#else
+  Weight(int, const float *w, int64_t, int64_t) : data(w) {}
+  const float *data;
+#endif
+};
+
 // y[rows, outputs] = act(packed x weight^T + bias)
 template <int A>
-void product(const char *x, const char *weight, const float *bias, int64_t rows, int64_t inputs, int64_t outputs,
-             float *y) {
-  multiply(x, rows, weight, outputs, inputs, [&](int64_t row, int64_t column, const float *c) {
+void product(const char *x, Weight weight, const float *bias, int64_t rows, int64_t inputs, int64_t outputs, float *y) {
+  const auto finish = [&](int64_t row, int64_t column, const float *c) {
     each_vector(row, column, rows, outputs, c, [&](int64_t r, int64_t k, vfloat v, int n) {
       store_n(y + r * outputs + k, act<A>(v + load_n(bias + k, n)), n);
     });
+  };
+#if BERT_AMX
+  multiply(x, rows, weight.data, outputs, inputs, finish);
+#else
+  multiply_by_lines(x, rows, weight.data, outputs, inputs, [&](int64_t row, int64_t column, const float *c) {
+    alignas(64) float turned[PANEL * PANEL];
+    turn(c, turned);
+    finish(row, column, turned);
+  });
+#endif
+}
+
+#if !BERT_AMX
+// act(packed x weight^T + bias), packed for the next product, without a detour
+template <int A>
+void product_packed(const char *x, const float *weight, const float *bias, int64_t rows, int64_t inputs,
+                    int64_t outputs, char *to) {
+  multiply_by_lines(x, rows, weight, outputs, inputs, [&](int64_t row, int64_t line, const float *c) {
+    float *step = reinterpret_cast<float *>(to + row / PANEL * panel_bytes(outputs) + line / PANEL * STEP_BYTES);
+    const int64_t there = std::min(PANEL, outputs - line);
+    for (int64_t i = 0; i < there; i++)
+      for (int r = 0; r < PANEL; r += LANES)
+        store(step + i * PANEL + r, act<A>(load(c + i * PANEL + r) + bias[line + i]));
+    std::memset(step + there * PANEL, 0, (PANEL - there) * PANEL * 4);
   });
 }
+#endif
 
 // dx[rows, inputs] (+)= dy[rows, outputs] weight[outputs, inputs], the weight packed ACROSS.
 template <class Source>
@@ -77,11 +116,6 @@ void to_weight(const Source &dy, const char *x, int64_t rows, int64_t inputs, in
   });
 }
 
-char *packed_weight(int slot, const float *w, int64_t outputs, int64_t inputs) {
-  char *p = scratch(slot, packed_bytes(outputs, inputs));
-  pack<B_SIDE, ALONG>(Plain{w, inputs}, outputs, 0, inputs, p);
-  return p;
-}
 char *packed_weight_across(int slot, const float *w, int64_t outputs, int64_t inputs) {
   char *p = scratch(slot, packed_bytes(inputs, outputs));
   pack<B_SIDE, ACROSS>(Plain{w, inputs}, inputs, 0, outputs, p);
@@ -91,7 +125,7 @@ char *packed_weight_across(int slot, const float *w, int64_t outputs, int64_t in
 // forward of one dense layer, in chunks of rows
 template <int A>
 void linear(const float *x, const float *w, const float *b, int64_t rows, int64_t inputs, int64_t outputs, float *y) {
-  const char *weight = packed_weight(WEIGHT, w, outputs, inputs);
+  const Weight weight(WEIGHT, w, outputs, inputs);
   const int64_t chunk = std::min(rows, chunk_rows(inputs));
   char *packed = scratch(ROWS, packed_bytes(chunk, inputs));
   for (int64_t r = 0; r < rows; r += chunk) {
@@ -148,9 +182,8 @@ void dense_backward(int layers, const float *x, const float *const *w, const flo
 
 void query_key_value(const float *x, const float *const *w, const float *const *b, int64_t rows, int64_t inputs,
                      int64_t outputs, float *const *y) {
-  const int slots[3] = {WEIGHT, WEIGHT2, WIDE};
-  const char *weight[3];
-  for (int k = 0; k < 3; k++) weight[k] = packed_weight(slots[k], w[k], outputs, inputs);
+  const Weight weight[3] = {
+      {WEIGHT, w[0], outputs, inputs}, {WEIGHT2, w[1], outputs, inputs}, {WIDE, w[2], outputs, inputs}};
   const int64_t chunk = std::min(rows, chunk_rows(inputs));
   char *packed = scratch(ROWS, packed_bytes(chunk, inputs));
   for (int64_t r = 0; r < rows; r += chunk) {
@@ -161,18 +194,21 @@ void query_key_value(const float *x, const float *const *w, const float *const *
 }
 
 void feed_forward(const FeedForward &f, float *y, float *kept) {
-  const char *w1 = packed_weight(WEIGHT, f.w1, f.wide, f.inputs);
-  const char *w2 = packed_weight(WEIGHT2, f.w2, f.outputs, f.wide);
+  const Weight w1(WEIGHT, f.w1, f.wide, f.inputs), w2(WEIGHT2, f.w2, f.outputs, f.wide);
   const int64_t chunk = std::min(f.rows, chunk_rows(f.wide));
   char *x_packed = scratch(ROWS, packed_bytes(chunk, f.inputs));
   char *a_packed = scratch(ROWS2, packed_bytes(chunk, f.wide));
-  float *spare = kept ? nullptr : reinterpret_cast<float *>(scratch(WIDE, chunk * f.wide * 4));
+  const bool at_once = !BERT_AMX && !kept;
+  float *spare = kept || at_once ? nullptr : reinterpret_cast<float *>(scratch(WIDE, chunk * f.wide * 4));
   for (int64_t r = 0; r < f.rows; r += chunk) {
     const int64_t n = std::min(chunk, f.rows - r);
     float *u = kept ? kept + r * f.wide : spare;
     pack<A_SIDE, ALONG>(Plain{f.x + r * f.inputs, f.inputs}, n, 0, f.inputs, x_packed);
-    product<IDENTITY>(x_packed, w1, f.b1, n, f.inputs, f.wide, u);
     with_act(f.act, [&](auto k) {
+#if !BERT_AMX
+      if (at_once) return product_packed<k.value>(x_packed, w1.data, f.b1, n, f.inputs, f.wide, a_packed);
+#endif
+      product<IDENTITY>(x_packed, w1, f.b1, n, f.inputs, f.wide, u);
       pack<A_SIDE, ALONG>(Activated<k.value>{{u, f.wide}}, n, 0, f.wide, a_packed);
     });
     product<IDENTITY>(a_packed, w2, f.b2, n, f.wide, f.outputs, y + r * f.outputs);
