@@ -1,10 +1,12 @@
-"""The bare engine: rows a second through one engine process, without queue, HTTP or texts.
+"""The bare engine: rows a second through one engine process, without HTTP or texts.
 
     python benchmarks/serving_engine.py minilm
     python benchmarks/serving_engine.py runs/squad_sample --lengths 32,384,zipf --seconds 20 --json engine.json
 
-Full batches of the shapes that the server would choose, one after the other: what a server can reach at most. Compare
-with the rows a second of `serving_load.py` at many clients.
+First full batches of the best shapes, one after the other, made beforehand: what a server can reach at most. Then rows
+from the server's queue, of which so many (`--clients`) wait or are computed at a time, each followed by another one
+when it is answered: what is left where there are no more of them. Compare with the rows a second of `serving_load.py`
+on the same model and `max_length`.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from serving.service import Call
 from serving.spec import ModelSpec
 
 ROWS = 256  # that are put into batches together: what a busy server finds waiting
+LEARN_SECONDS = 5.0
 
 
 def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
@@ -49,7 +52,11 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
         started = bring_up(engine, spec, before=None, longest=options.max_length, accept=lambda hello: None,
                            say=lambda reason: print(reason, file=sys.stderr))  # fmt: skip
         ready = time.perf_counter() - began
-        results = [measure(engine, started, length, options.seconds) for length in options.lengths]
+        results = [
+            measure(engine, started, length, options.seconds, clients)
+            for length in options.lengths
+            for clients in (0, *options.clients)
+        ]
     finally:
         engine.close()
     print(f"ready after {ready:.1f} s, {len(started.costs.warmed)} shapes")
@@ -63,50 +70,104 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     return results
 
 
-def measure(engine: EngineProcess, started: Started, length: str, seconds: float) -> dict[str, Any]:
-    """Rows and tokens a second of rows of a length, or of a mix of lengths."""
-    batches = _batches(started, length)
-    pad, with_positions = started.hello.config.pad_token_id or 0, started.hello.takes_positions
-    arrays = [batch.arrays(pad_token=pad, with_positions=with_positions) for batch in batches]
-    rows = tokens = padded = 0
-    began = time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        for batch, inputs in zip(batches, arrays, strict=True):
-            engine.send(inputs, rows=len(batch.waiting), timeout=60)
-            engine.receive(timeout=600)
-            rows, tokens = rows + len(batch.waiting), tokens + batch.tokens
-            padded += batch.shape[0] * batch.shape[1]
-    spent = time.perf_counter() - began
-    shapes = sorted({f"{rows_}x{length_}" for rows_, length_ in (batch.shape for batch in batches)})
-    return {"length": length, "rows_per_second": rows / spent, "tokens_per_second": tokens / spent,
-            "padding": 1 - tokens / padded, "shapes": shapes}  # fmt: skip
+def measure(engine: EngineProcess, started: Started, length: str, seconds: float, clients: int) -> dict[str, Any]:
+    """Rows and tokens a second of rows of a length, or of a mix of lengths; of a full queue where `clients` is 0."""
+    load = _Load(started, length)
+    ran = _full(engine, load, seconds) if not clients else _closed(engine, load, seconds, clients)
+    spent = ran.pop("seconds")
+    tokens, shapes = ran.pop("tokens"), sorted(ran.pop("shapes"))
+    return {"length": length, "clients": clients, "rows_per_second": ran["rows"] / spent,
+            "tokens_per_second": tokens / spent, "padding": 1 - tokens / ran["padded"],
+            "shapes": [f"{rows}x{size}" for rows, size in shapes]}  # fmt: skip
 
 
 def table(results: list[dict[str, Any]]) -> str:
     """The results for people."""
-    lines = ["| tokens | rows/s | tokens/s | padding | shapes |", "|---|---|---|---|---|"]
+    lines = ["| tokens | waiting | rows/s | tokens/s | padding | shapes |", "|---|---|---|---|---|---|"]
     for one in results:
         lines.append(
-            f"| {one['length']} | {one['rows_per_second']:.1f} | {one['tokens_per_second']:.0f} | "
-            f"{one['padding']:.0%} | {', '.join(one['shapes'])} |"
+            f"| {one['length']} | {one['clients'] or 'full queue'} | {one['rows_per_second']:.1f} | "
+            f"{one['tokens_per_second']:.0f} | {one['padding']:.0%} | {', '.join(one['shapes'])} |"
         )
     return "\n".join(lines)
 
 
-def _batches(started: Started, length: str) -> list[Batch]:
-    """The batches that a queue makes of many waiting rows."""
-    queue = RowQueue(started.costs, max_items=ROWS, max_tokens=ROWS * 4096, max_seconds=1e9)
-    config, longest = started.hello.config, started.costs.lengths[-1]
-    rng, lengths = np.random.default_rng(0), load_texts.lengths(length, random.Random(0))
-    for _ in range(ROWS):
-        count = min(next(lengths), longest)
-        ids = rng.integers(1, config.vocab_size, count).astype(np.int32)
-        row = Row(ids, np.ones(count, np.int32), np.zeros(count, np.int32))
-        queue.submit(Submission([row], Call.within(1e9)))
-    found = []
-    while (batch := queue.take()) is not None:
-        found.append(batch)
-    return found
+class _Load:
+    """Rows of a length, or of a mix, and the server's queue for them."""
+
+    def __init__(self, started: Started, length: str):
+        self.costs, self._hello = started.costs, started.hello
+        self.queue = RowQueue(self.costs, max_items=2 * ROWS, max_tokens=ROWS * 8192, max_seconds=1e9)
+        self._rng, self._lengths = np.random.default_rng(0), load_texts.lengths(length, random.Random(0))
+
+    def ask(self, count: int) -> None:
+        """So many more rows."""
+        for _ in range(count):
+            size = min(next(self._lengths), self.costs.lengths[-1])
+            ids = self._rng.integers(1, self._hello.config.vocab_size, size).astype(np.int32)
+            row = Row(ids, np.ones(size, np.int32), np.zeros(size, np.int32))
+            self.queue.submit(Submission([row], Call.within(1e9)))
+
+    def arrays(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Of a batch, as the engine takes it."""
+        pad = self._hello.config.pad_token_id or 0
+        return batch.arrays(pad_token=pad, with_positions=self._hello.takes_positions)
+
+
+def _closed(engine: EngineProcess, load: _Load, seconds: float, clients: int) -> dict[str, Any]:
+    """Through the queue as the server does it: the next batch is sent before the last one's rows are followed."""
+    ran = _nothing_yet()
+    load.ask(clients)
+    batch = load.queue.take()
+    assert batch is not None
+    engine.send(load.arrays(batch), rows=len(batch.waiting), timeout=60)
+    began = time.perf_counter()
+    while ran["seconds"] < seconds:
+        load.costs.saw(batch.shape, engine.receive(timeout=600).seconds)
+        _count(ran, batch)
+        following = load.queue.take()
+        if following is None:
+            load.ask(len(batch.waiting))
+            following = load.queue.take()
+            assert following is not None
+            engine.send(load.arrays(following), rows=len(following.waiting), timeout=60)
+        else:
+            engine.send(load.arrays(following), rows=len(following.waiting), timeout=60)
+            load.ask(len(batch.waiting))
+        batch, ran["seconds"] = following, time.perf_counter() - began
+    engine.receive(timeout=600)
+    return ran
+
+
+def _full(engine: EngineProcess, load: _Load, seconds: float) -> dict[str, Any]:
+    """Batches that were made beforehand of many waiting rows, once it is known which shapes are the best."""
+    _closed(engine, load, min(seconds, LEARN_SECONDS), ROWS)
+    for shape in load.costs.warmed:  # none is to be tried now
+        load.costs.saw(shape, load.costs.seconds(shape))
+    load.ask(ROWS - load.queue.items)
+    batches = []
+    while (batch := load.queue.take()) is not None:
+        batches.append((batch, load.arrays(batch)))
+    ran = _nothing_yet()
+    began = time.perf_counter()
+    while ran["seconds"] < seconds:
+        for batch, inputs in batches:
+            engine.send(inputs, rows=len(batch.waiting), timeout=60)
+            engine.receive(timeout=600)
+            _count(ran, batch)
+        ran["seconds"] = time.perf_counter() - began
+    return ran
+
+
+def _nothing_yet() -> dict[str, Any]:
+    return {"rows": 0, "tokens": 0, "padded": 0, "shapes": set(), "seconds": 0.0}
+
+
+def _count(ran: dict[str, Any], batch: Batch) -> None:
+    ran["rows"] += len(batch.waiting)
+    ran["tokens"] += batch.tokens
+    ran["padded"] += batch.shape[0] * batch.shape[1]
+    ran["shapes"].add(batch.shape)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--task", help="whose network is run")
     parser.add_argument("--engine", default="auto", choices=("auto", "cell", "onnx"))
     parser.add_argument("--lengths", type=lambda text: text.split(","), default=list(load_texts.LENGTHS))
+    parser.add_argument("--clients", type=int, nargs="*", default=[32], help="rows that wait or are computed at a time")
     parser.add_argument("--max-length", type=int)
     parser.add_argument("--seconds", type=float, default=10.0, help="for each length")
     parser.add_argument("--threads", type=int)

@@ -13,7 +13,6 @@ from flask import Flask
 from werkzeug.exceptions import ClientDisconnected
 
 from .cycle import Cycle, refused
-from .problems import title
 from .wire import JSON, Operation, Wire, dumped
 
 _PLAIN_TYPES = (JSON, f"{JSON}; charset=utf-8")
@@ -82,7 +81,7 @@ class Lane:
             except Exception as error:
                 response = refused(error)
                 content, code = response.get_data(), response.status_code
-                status, headers = f"{code} {title(code)}", dict(response.headers.items())
+                status, headers = response.status, dict(response.headers.items())
             length = len(content)
             headers = {**self._cycle.head(exchange, code, environ), **headers, "Content-Length": str(length)}
         finally:

@@ -1,4 +1,4 @@
-"""Clients who ask again when they are answered, and an engine whose batches take known times, without a second of it."""
+"""Clients who ask again when answered, and an engine whose batches take known times, by a clock of their own."""
 
 from __future__ import annotations
 

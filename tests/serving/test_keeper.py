@@ -351,6 +351,17 @@ def test_a_network_that_was_exported_in_fixed_shapes_runs_in_those(kept):
     assert one.keeper.longest == 48 and set(one.keeper._started.costs.warmed) == {(1, 32), (1, 48), (8, 48)}
 
 
+def test_short_shapes_are_checked_by_a_canary_that_they_hold(kept):
+    one = kept(shapes=((4, 8), (1, 32), (1, 64)))
+    one.world.compute = fail_on_bad
+    with pytest.raises(EngineError):
+        one.ask([1, 2], [BAD, 3], [4])
+    one.world.compute = of_ids
+    assert one.ask([1, 2])[0].tolist() == [1, 2]
+    shapes = {ids.shape for ids, _ in one.world.batches}
+    assert shapes == {(4, 8), (1, 32)} and not one.told("engine_restart"), "its rows were tried alone, in a longer one"
+
+
 def test_a_batch_that_had_to_be_compiled_is_told_of(kept):
     one = kept()
     one.world.compute = lambda arrays, rows: dataclasses.replace(of_ids(arrays, rows), compiled=True)
