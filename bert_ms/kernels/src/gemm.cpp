@@ -183,7 +183,7 @@ void prepare_thread() {}
 
 // So many steps are summed up by themselves: their panels stay in the first-level cache while the strips pass over them,
 // and a sum of sums loses fewer digits than one long sum.
-constexpr int64_t TOGETHER = 3;
+constexpr int64_t TOGETHER = 2;
 // Vectors of columns, and lines whose sums with them fill the registers.
 constexpr int WIDE = LANES == 4 ? 1 : 2, HIGH = LANES == 16 ? 12 : LANES == 8 ? 6 : 8;
 

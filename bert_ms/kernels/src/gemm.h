@@ -84,11 +84,11 @@ void pack(const Source &source, int64_t lines, int64_t first, int64_t depth, cha
 }
 
 // All blocks of packed A [rows, depth] times packed B [depth, columns]; finish(row, column, c) takes each c[32 * 32].
-// A task is a rectangle of blocks. It goes through the depth in stretches, whose A panels stay in the second-level cache
-// while the B panels pass by.
+// A task is a rectangle of blocks, which it goes through in stretches of the depth: with tiles the A panels of a stretch
+// stay in the second-level cache while the B panels pass by, with floats all of both, and rows are finished in one go.
 template <class Finish>
 void multiply(const char *a, int64_t rows, const char *b, int64_t columns, int64_t depth, Finish &&finish) {
-  constexpr int64_t LONGEST = 32, HIGH = 6, WIDE = 8;
+  constexpr int64_t LONGEST = BERT_AMX ? 32 : 12, HIGH = BERT_AMX ? 6 : 4, WIDE = 8;
   const size_t bytes = panel_bytes(depth);
   const int64_t a_panels = ceil_div(rows, PANEL), b_panels = ceil_div(columns, PANEL), all = steps(depth);
   const int64_t high = ceil_div(a_panels, HIGH), height = ceil_div(a_panels, high);
@@ -97,17 +97,17 @@ void multiply(const char *a, int64_t rows, const char *b, int64_t columns, int64
   const int64_t wide = ceil_div(b_panels, width), stretch = ceil_div(all, ceil_div(all, LONGEST));
   parallel(high * wide, [&](int64_t task) {
     prepare_thread();
-    const int64_t i0 = task / wide * height, i1 = std::min(a_panels, i0 + height);
-    const int64_t j0 = task % wide * width, j1 = std::min(b_panels, j0 + width);
+    const int64_t i0 = task / wide * height, tall = std::min(a_panels - i0, height);
+    const int64_t j0 = task % wide * width, broad = std::min(b_panels - j0, width);
     float *sums = reinterpret_cast<float *>(local_scratch(0, HIGH * WIDE * PANEL * PANEL * 4));
     for (int64_t s = 0; s < all; s += stretch)
-      for (int64_t j = j0; j < j1; j++)
-        for (int64_t i = i0; i < i1; i++) {
-          const bool first = s == 0, last = s + stretch >= all;
-          float *c = first && last ? sums : sums + ((i - i0) * WIDE + j - j0) * PANEL * PANEL;
-          block(a + i * bytes + s * STEP_BYTES, b + j * bytes + s * STEP_BYTES, std::min(stretch, all - s), c, !first);
-          if (last) finish(i * PANEL, j * PANEL, c);
-        }
+      for (int64_t n = 0; n < tall * broad; n++) {
+        const int64_t i = i0 + (BERT_AMX ? n % tall : n / broad), j = j0 + (BERT_AMX ? n / tall : n % broad);
+        const bool first = s == 0, last = s + stretch >= all;
+        float *c = first && last ? sums : sums + n * PANEL * PANEL;
+        block(a + i * bytes + s * STEP_BYTES, b + j * bytes + s * STEP_BYTES, std::min(stretch, all - s), c, !first);
+        if (last) finish(i * PANEL, j * PANEL, c);
+      }
   });
 }
 

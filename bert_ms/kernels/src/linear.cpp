@@ -6,16 +6,10 @@
 namespace bert {
 namespace {
 
-enum Slot { WEIGHT, WEIGHT2, ROWS, ROWS2, WIDE, WIDE2 };
+enum Slot { WEIGHT, WEIGHT2, ROWS, ROWS2, WIDE, WIDE2, SUMS };
 
 // Rows that are packed at a time: enough for the caches to pay, few enough for little memory.
 int64_t chunk_rows(int64_t depth) { return std::clamp<int64_t>((8 << 20) / (6 * depth) / PANEL * PANEL, 128, 1024); }
-
-template <int A>
-struct Activated {
-  Plain u;
-  vfloat operator()(int64_t r, int64_t c, int n) const { return act<A>(u(r, c, n)); }
-};
 
 template <int A>
 struct TimesSlope {
@@ -77,43 +71,65 @@ void product(const char *x, Weight weight, const float *bias, int64_t rows, int6
 #endif
 }
 
-#if !BERT_AMX
-// act(packed x weight^T + bias), packed for the next product, without a detour
+// act(packed x weight^T + bias), packed for the next product without a detour; what goes into the activation is kept in
+// u [rows, outputs] if that is not null.
 template <int A>
-void product_packed(const char *x, const float *weight, const float *bias, int64_t rows, int64_t inputs,
-                    int64_t outputs, char *to) {
-  multiply_by_lines(x, rows, weight, outputs, inputs, [&](int64_t row, int64_t line, const float *c) {
-    float *step = reinterpret_cast<float *>(to + row / PANEL * panel_bytes(outputs) + line / PANEL * STEP_BYTES);
+void product_packed(const char *x, Weight weight, const float *bias, int64_t rows, int64_t inputs, int64_t outputs,
+                    char *to, float *u) {
+  const auto place = [&](int64_t row, int64_t column) {
+    return to + row / PANEL * panel_bytes(outputs) + column / PANEL * STEP_BYTES;
+  };
+#if BERT_AMX
+  multiply(x, rows, weight.data, outputs, inputs, [&](int64_t row, int64_t column, const float *c) {
+    alignas(64) float block[PANEL * PANEL] = {};
+    each_vector(row, column, rows, outputs, c, [&](int64_t r, int64_t k, vfloat v, int n) {
+      const vfloat before = v + load_n(bias + k, n);
+      if (u) store_n(u + r * outputs + k, before, n);
+      store_n(block + (r - row) * PANEL + k - column, act<A>(before), n);
+    });
+    pack_step<A_SIDE, ALONG>(block, place(row, column));
+  });
+#else
+  multiply_by_lines(x, rows, weight.data, outputs, inputs, [&](int64_t row, int64_t line, const float *c) {
+    alignas(64) float before[PANEL * PANEL] = {}, turned[PANEL * PANEL];
+    float *step = reinterpret_cast<float *>(place(row, line));
     const int64_t there = std::min(PANEL, outputs - line);
     for (int64_t i = 0; i < there; i++)
-      for (int r = 0; r < PANEL; r += LANES)
-        store(step + i * PANEL + r, act<A>(load(c + i * PANEL + r) + bias[line + i]));
+      for (int64_t at = i * PANEL; at < (i + 1) * PANEL; at += LANES) {
+        const vfloat v = load(c + at) + bias[line + i];
+        store(before + at, v);
+        store(step + at, act<A>(v));
+      }
     std::memset(step + there * PANEL, 0, (PANEL - there) * PANEL * 4);
+    if (!u) return;
+    turn(before, turned);
+    each_vector(row, line, rows, outputs, turned,
+                [&](int64_t r, int64_t k, vfloat v, int n) { store_n(u + r * outputs + k, v, n); });
   });
-}
 #endif
+}
 
-// dx[rows, inputs] (+)= dy[rows, outputs] weight[outputs, inputs], the weight packed ACROSS.
-template <class Source>
-void to_input(const Source &dy, const char *weight, int64_t rows, int64_t inputs, int64_t outputs, float *dx, bool add,
-              char *packed) {
-  pack<A_SIDE, ALONG>(dy, rows, 0, outputs, packed);
-  multiply(packed, rows, weight, inputs, outputs, [&](int64_t row, int64_t column, const float *c) {
+// dx[rows, inputs] (+)= packed dy [rows, outputs] times weight [outputs, inputs], which is packed ACROSS.
+void to_input(const char *dy, const char *weight, int64_t rows, int64_t inputs, int64_t outputs, float *dx, bool add) {
+  multiply(dy, rows, weight, inputs, outputs, [&](int64_t row, int64_t column, const float *c) {
     each_vector(row, column, rows, inputs, c,
                 [&](int64_t r, int64_t k, vfloat v, int n) { put(dx + r * inputs + k, v, n, add); });
   });
 }
 
-// dw[outputs, inputs] (+)= dy^T x over the rows; x comes packed (B, ACROSS).
-template <class Source>
-void to_weight(const Source &dy, const char *x, int64_t rows, int64_t inputs, int64_t outputs, float *dw, bool add,
-               char *packed) {
-  pack<A_SIDE, ACROSS>(dy, outputs, 0, rows, packed);
-  multiply(packed, outputs, x, inputs, rows, [&](int64_t row, int64_t column, const float *c) {
+// dw[outputs, inputs] (+)= dy^T x over the rows; both come packed ACROSS, dy as A and x as B.
+void to_weight(const char *dy, const char *x, int64_t rows, int64_t inputs, int64_t outputs, float *dw, bool add) {
+  multiply(dy, outputs, x, inputs, rows, [&](int64_t row, int64_t column, const float *c) {
     each_vector(row, column, outputs, inputs, c, [&](int64_t r, int64_t k, vfloat v, int n) {
       put(dw + r * inputs + k, v, n, add);
     });
   });
+}
+template <class Source>
+void to_weight(const Source &dy, const char *x, int64_t rows, int64_t inputs, int64_t outputs, float *dw, bool add,
+               char *packed) {
+  pack<A_SIDE, ACROSS>(dy, outputs, 0, rows, packed);
+  to_weight(packed, x, rows, inputs, outputs, dw, add);
 }
 
 char *packed_weight_across(int slot, const float *w, int64_t outputs, int64_t inputs) {
@@ -198,18 +214,11 @@ void feed_forward(const FeedForward &f, float *y, float *kept) {
   const int64_t chunk = std::min(f.rows, chunk_rows(f.wide));
   char *x_packed = scratch(ROWS, packed_bytes(chunk, f.inputs));
   char *a_packed = scratch(ROWS2, packed_bytes(chunk, f.wide));
-  const bool at_once = !BERT_AMX && !kept;
-  float *spare = kept || at_once ? nullptr : reinterpret_cast<float *>(scratch(WIDE, chunk * f.wide * 4));
   for (int64_t r = 0; r < f.rows; r += chunk) {
     const int64_t n = std::min(chunk, f.rows - r);
-    float *u = kept ? kept + r * f.wide : spare;
     pack<A_SIDE, ALONG>(Plain{f.x + r * f.inputs, f.inputs}, n, 0, f.inputs, x_packed);
     with_act(f.act, [&](auto k) {
-#if !BERT_AMX
-      if (at_once) return product_packed<k.value>(x_packed, w1.data, f.b1, n, f.inputs, f.wide, a_packed);
-#endif
-      product<IDENTITY>(x_packed, w1, f.b1, n, f.inputs, f.wide, u);
-      pack<A_SIDE, ALONG>(Activated<k.value>{{u, f.wide}}, n, 0, f.wide, a_packed);
+      product_packed<k.value>(x_packed, w1, f.b1, n, f.inputs, f.wide, a_packed, kept ? kept + r * f.wide : nullptr);
     });
     product<IDENTITY>(a_packed, w2, f.b2, n, f.wide, f.outputs, y + r * f.outputs);
   }
@@ -221,10 +230,11 @@ void feed_forward_backward(const FeedForward &f, const float *all_u, const float
   const char *w1 = packed_weight_across(WEIGHT, f.w1, wide, inputs);
   const char *w2 = packed_weight_across(WEIGHT2, f.w2, outputs, wide);
   const int64_t chunk = std::min<int64_t>(f.rows, 1024), narrow = std::max(inputs, outputs);
-  char *packed = scratch(ROWS, std::max(packed_bytes(chunk, wide), packed_bytes(wide, chunk)));
-  char *narrow_packed = scratch(ROWS2, std::max(packed_bytes(chunk, narrow), packed_bytes(narrow, chunk)));
-  float *du = reinterpret_cast<float *>(scratch(WIDE, chunk * wide * 4));
-  float *act_u = reinterpret_cast<float *>(scratch(WIDE2, chunk * wide * 4));
+  char *narrow_packed = scratch(ROWS, std::max(packed_bytes(chunk, narrow), packed_bytes(narrow, chunk)));
+  // act(u), and du for dx and for dw1, each packed as its product takes it, and sums of du's columns by 32 rows
+  char *act_u = scratch(WIDE, packed_bytes(wide, chunk)), *du = scratch(WIDE2, packed_bytes(chunk, wide));
+  char *du_across = scratch(ROWS2, packed_bytes(wide, chunk));
+  float *sums = reinterpret_cast<float *>(scratch(SUMS, ceil_div(chunk, PANEL) * wide * 4));
   for (int64_t r = 0; r < f.rows; r += chunk) {
     const int64_t n = std::min(chunk, f.rows - r);
     const float *u = all_u + r * wide;
@@ -233,25 +243,30 @@ void feed_forward_backward(const FeedForward &f, const float *all_u, const float
     pack<A_SIDE, ALONG>(dy, n, 0, outputs, narrow_packed);
     with_act(f.act, [&](auto k) {
       multiply(narrow_packed, n, w2, wide, outputs, [&](int64_t row, int64_t column, const float *c) {
+        alignas(64) float d[PANEL * PANEL] = {}, a[PANEL * PANEL] = {}, sum[PANEL] = {};
         each_vector(row, column, n, wide, c, [&](int64_t i, int64_t j, vfloat v, int m) {
-          vfloat before = load_n(u + i * wide + j, m);
-          store_n(du + i * wide + j, v * slope<k.value>(before), m);
-          store_n(act_u + i * wide + j, act<k.value>(before), m);
+          const vfloat before = load_n(u + i * wide + j, m), gradient = v * slope<k.value>(before);
+          const int64_t at = (i - row) * PANEL + j - column;
+          store_n(d + at, gradient, m);
+          store_n(a + at, act<k.value>(before), m);
+          put(sum + j - column, gradient, m, true);
         });
+        const int64_t high = row / PANEL, broad = column / PANEL;
+        const size_t across = broad * panel_bytes(n) + high * STEP_BYTES;
+        pack_step<A_SIDE, ALONG>(d, du + high * panel_bytes(wide) + broad * STEP_BYTES);
+        if (dw1) pack_step<A_SIDE, ACROSS>(d, du_across + across);
+        if (dw2) pack_step<B_SIDE, ACROSS>(a, act_u + across);
+        std::memcpy(sums + high * wide + column, sum, std::min(PANEL, wide - column) * 4);
       });
     });
-    if (dw2) {
-      pack<B_SIDE, ACROSS>(Plain{act_u, wide}, wide, 0, n, packed);
-      to_weight(dy, packed, n, wide, outputs, dw2, r > 0, narrow_packed);
-    }
+    if (dw2) to_weight(dy, act_u, n, wide, outputs, dw2, r > 0, narrow_packed);
     if (db2) column_sums(dy, n, outputs, db2, r > 0);
-    const Plain wide_gradient{du, wide};
-    to_input(wide_gradient, w1, n, inputs, wide, dx + r * inputs, add, packed);
+    to_input(du, w1, n, inputs, wide, dx + r * inputs, add);
     if (dw1) {
       pack<B_SIDE, ACROSS>(x, inputs, 0, n, narrow_packed);
-      to_weight(wide_gradient, narrow_packed, n, inputs, wide, dw1, r > 0, packed);
+      to_weight(du_across, narrow_packed, n, inputs, wide, dw1, r > 0);
     }
-    if (db1) column_sums(wide_gradient, n, wide, db1, r > 0);
+    if (db1) column_sums(Plain{sums, wide}, ceil_div(n, PANEL), wide, db1, r > 0);
   }
 }
 
