@@ -21,9 +21,15 @@ class Deferring(nn.Cell):
     """
 
     def defer(self, **parts: Callable[[], nn.Cell | None]) -> None:
-        """Name parts to be made later, each with what makes it; native or plain as Cells that are built now."""
+        """Name parts to be made later, each with what makes it; native or plain as Cells that are built now.
+
+        Those that were made already are made again.
+        """
         deferred = self.__dict__.setdefault("_deferred", {})
         is_native = enabled()
+        for name in parts:
+            self._cells.pop(name, None)
+            self.__dict__.pop(name, None)
         deferred.update({name: (make, is_native) for name, make in parts.items()})
 
     def __getattr__(self, name: str) -> Any:

@@ -22,15 +22,24 @@ ACTIVATIONS = {
 }
 
 
-def operator(name: str, shapes: Callable[..., Any], count: int = 1) -> ops.Custom:
-    """The exported function `name` as a MindSpore operator; `shapes` gives its output shapes, all are float32.
+def operator(name: str, shapes: Callable[..., Any] | None = None, count: int = 1) -> ops.Custom:
+    """The exported function `name` as a MindSpore operator, whose outputs are all float32.
 
     MindSpore remembers the number of outputs by name, so no function has two. Cells share their operators.
+
+    Args:
+        name: of the function.
+        shapes: gives the output shapes; None for an operator of src/shapes.cpp, which takes inputs whose shapes are not
+            known when the graph is compiled.
+        count: of outputs.
     """
     path = f"{library()}:{name}"
     if path not in _OPERATORS:
         dtypes = ms.float32 if count == 1 else (ms.float32,) * count
-        _OPERATORS[path] = ops.Custom(path, out_shape=shapes, out_dtype=lambda *_: dtypes, func_type="aot")
+        made = ops.Custom(path, out_shape=shapes, out_dtype=lambda *_: dtypes, func_type="aot")
+        if shapes is None:  # MindSpore looks for this name when it asks the library, and sets it for others only
+            made.add_prim_attr("reg_op_name", name)
+        _OPERATORS[path] = made
     return _OPERATORS[path]
 
 
@@ -58,7 +67,7 @@ class Activation(nn.Cell):
     def __init__(self, name: str):
         super().__init__(auto_prefix=False)
         self.meta = constants(ACTIVATIONS[name])
-        self.forward = operator("bert_activation", lambda x, m: x)
+        self.forward = operator("bert_activation")
         self.backward = operator("bert_activation_backward", lambda x, m, d: x)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -74,7 +83,7 @@ class Linear(nn.Cell):
     def __init__(self, name: str):
         super().__init__(auto_prefix=False)
         self.meta = constants(ACTIVATIONS[name])
-        self.forward = operator("bert_linear", lambda x, w, b, m: [*x[:-1], w[0]])
+        self.forward = operator("bert_linear")
         self.backward = operator("bert_linear_backward", lambda x, w, b, m, d: (x, w, b), 3)
 
     def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -136,7 +145,7 @@ class LeanFeedForward(nn.Cell):
         super().__init__(auto_prefix=False)
         self.meta, self.plain = constants(ACTIVATIONS[name]), constants(ACTIVATIONS["identity"])
         self.forward = operator("bert_feed_forward", lambda x, w1, b1, w2, b2, m: [*x[:-1], w2[0]])
-        self.again = operator("bert_linear", lambda x, w, b, m: [*x[:-1], w[0]])
+        self.again = operator("bert_linear")
         self.backward = feed_forward_backward()
 
     def construct(self, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
@@ -160,7 +169,7 @@ class LayerNorm(nn.Cell):
         super().__init__(auto_prefix=False)
         self.has_residual = has_residual
         self.meta, self.key = constants(*NO_DROPOUT, float(eps), int(has_residual)), Tensor(NO_KEY)
-        self.forward = operator("bert_layer_norm", lambda x, r, w, b, k, m: x)
+        self.forward = operator("bert_layer_norm")
         self.backward = operator("bert_layer_norm_backward", lambda x, r, w, k, m, d: (x, w, w), 3)
 
     def construct(self, x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -181,7 +190,7 @@ class DropoutResidualLayerNorm(nn.Cell):
     def __init__(self, eps: float, p: float, site: int):
         super().__init__(auto_prefix=False)
         self.meta = constants(*dropout_constants(p, site), float(eps), 1)
-        self.forward = operator("bert_layer_norm", lambda x, r, w, b, k, m: x)
+        self.forward = operator("bert_layer_norm")
         self.backward = operator("bert_dropout_layer_norm_backward", lambda x, r, w, k, m, d: (x, w, w, x), 4)
 
     def construct(self, x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, key: Tensor) -> Tensor:
@@ -256,7 +265,7 @@ class EncoderLayer(nn.Cell):
     def __init__(self, meta: Tensor):
         super().__init__(auto_prefix=False)
         self.meta = meta
-        self.forward, self.backward = operator("bert_layer_kept", _kept_shapes, 9), layer_backward()
+        self.forward, self.backward = operator("bert_layer_kept", kept_shapes, 9), layer_backward()
 
     def construct(self, x: Tensor, mask: Tensor, key: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return self.forward(x, mask, key, self.meta, *weights)
@@ -275,7 +284,7 @@ class LeanEncoderLayer(nn.Cell):
         super().__init__(auto_prefix=False)
         self.meta = meta
         self.forward = operator("bert_layer", lambda x, *_: x)
-        self.again, self.backward = operator("bert_layer_kept", _kept_shapes, 9), layer_backward()
+        self.again, self.backward = operator("bert_layer_kept", kept_shapes, 9), layer_backward()
 
     def construct(self, x: Tensor, mask: Tensor, key: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
         return self.forward(x, mask, key, self.meta, *weights)
@@ -312,8 +321,8 @@ def layer_backward() -> ops.Custom:
     return operator("bert_layer_backward", lambda x, mask, key, meta, *rest: (x, *rest[:16]), 17)
 
 
-def _kept_shapes(x: list[int], mask: Any, key: Any, meta: Any, *weights: list[int]) -> tuple[list[int], ...]:
-    """y, q, k, v, context, out1, hidden, u, out2."""
+def kept_shapes(x: list[int], mask: Any, key: Any, meta: Any, *weights: list[int]) -> tuple[list[int], ...]:
+    """Of what `bert_layer_kept` gives: y, q, k, v, context, out1, hidden, u, out2."""
     return (*(x,) * 7, [*x[:-1], weights[10][0]], x)
 
 

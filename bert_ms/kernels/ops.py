@@ -2,7 +2,8 @@
 
 All are parameterless Cells: weights come as arguments, so that checkpoint names stay the network's own.
 Whether the native form is used is decided when the Cell is built (see `bert_ms.kernels.enabled`) and, in it, by the
-input: only float32 of static shape is native. Dropout acts in training mode only (`set_train`).
+input: only float32 is native, and of shapes that are known only when the graph runs, only what a graph of evaluation
+needs. Dropout acts in training mode only (`set_train`).
 
 A layer is fastest as QueryKeyValue -> Attention -> Linear -> DropoutResidualLayerNorm -> FeedForward ->
 DropoutResidualLayerNorm: the native matrix products take in biases and activations and need no slicing or transposing.
@@ -14,16 +15,26 @@ from collections.abc import Sequence
 from functools import partial
 
 import mindspore as ms
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 from mindspore.ops.functional import is_sequence_value_unknown
 
-from bert_ms.kernels import crf_twin, native, twins
+from bert_ms.kernels import crf_twin, native, native_encoder, twins
 from bert_ms.kernels.switch import enabled
+
+
+def is_known(shape: tuple[int, ...]) -> bool:
+    """Whether all of a shape is known when the graph is compiled."""
+    return not is_sequence_value_unknown(shape)
 
 
 def takes(x: Tensor) -> bool:
     """Whether native operators take x: float32, of a shape that is known when the graph is compiled."""
-    return x.dtype == ms.float32 and not is_sequence_value_unknown(x.shape)
+    return x.dtype == ms.float32 and is_known(x.shape)
+
+
+def takes_any(x: Tensor, is_training: bool) -> bool:
+    """`takes` for an operator that has no need of the shape while it is compiled, unless its gradient is wanted."""
+    return x.dtype == ms.float32 and (not is_training or is_known(x.shape))
 
 
 class Activation(nn.Cell):
@@ -40,7 +51,7 @@ class Activation(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         """Args: x of any shape. Returns: the same shape and dtype."""
-        if self.native is not None and takes(x):
+        if self.native is not None and takes_any(x, self.training):
             return self.native(x)
         return self.twin(x)
 
@@ -59,7 +70,7 @@ class Linear(nn.Cell):
 
     def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Args: x [..., I]; weight [O, I]; bias [O]. Returns: [..., O]."""
-        if self.native is not None and takes(x) and weight.dtype == ms.float32:
+        if self.native is not None and takes_any(x, self.training) and weight.dtype == ms.float32:
             return self.native(x, weight, bias)
         return self.twin(x, weight, bias)
 
@@ -118,7 +129,7 @@ class LayerNormOp(nn.Cell):
 
     def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Args: x [..., H]; weight, bias [H]. Returns: [..., H] in x's dtype."""
-        if self.native is not None and takes(x) and weight.dtype == ms.float32:
+        if self.native is not None and takes_any(x, self.training) and weight.dtype == ms.float32:
             return self.native(x, bias, weight, bias)  # the second is not looked at
         return self.twin(x, weight, bias)
 
@@ -246,6 +257,37 @@ def _attentions(num_heads: int, p: float, site: int, scale: float | None) -> nn.
     return nn.CellList(
         [native.Attention(num_heads, dropout, scale, is_int) for dropout in dropouts for is_int in (False, True)]
     )
+
+
+class FirstToken(nn.Cell):
+    """The first token's vector of each row."""
+
+    def __init__(self) -> None:
+        super().__init__(auto_prefix=False)
+        self.native = native_encoder.FirstToken() if enabled() else None
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Args: x [B, S, H]. Returns: [B, H]."""
+        if self.native is not None and takes_any(x, self.training):
+            return self.native(x)
+        return x[:, 0]
+
+
+class TokensAt(nn.Cell):
+    """The vectors of a few tokens of each row."""
+
+    def __init__(self) -> None:
+        super().__init__(auto_prefix=False)
+        self.native = native_encoder.TokensAt() if enabled() else None
+
+    def construct(self, x: Tensor, positions_BP: Tensor) -> Tensor:
+        """Args: x [B, S, H]; positions int32 [B, P], each in [0, S). Returns: [B, P, H]."""
+        if self.native is not None and takes_any(x, self.training) and positions_BP.dtype == ms.int32:
+            return self.native(x, positions_BP)
+        B, S, H = x.shape
+        first_B1 = ops.reshape(ops.arange(0, B * S, S, dtype=ms.int32), (B, 1))
+        rows_RH = ops.gather(ops.reshape(x, (B * S, H)), ops.reshape(positions_BP + first_B1, (-1,)), 0)
+        return ops.reshape(rows_RH, (B, -1, H))
 
 
 class CrfLoss(nn.Cell):

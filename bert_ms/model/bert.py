@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from bert_ms.config import BertConfig
 from bert_ms.errors import ConfigError, unknown
-from bert_ms.kernels.ops import Activation
+from bert_ms.kernels.deferred import Deferring
+from bert_ms.kernels.ops import Activation, FirstToken, is_known
 from bert_ms.model.embeddings import Embeddings
 from bert_ms.model.encoder import Encoder, sites_per_layer
 from bert_ms.model.layers import DTYPES, Dense
+from bert_ms.model.whole import whole_encoder
 
 EXTRA_OUTPUTS = ("hidden_states", "attentions")
 
@@ -21,13 +25,14 @@ class Pooler(nn.Cell):
     def __init__(self, config: BertConfig, *, dtype: ms.dtype = ms.float32):
         super().__init__()
         self.dense = Dense(config.hidden_size, config.hidden_size, std=config.initializer_range, dtype=dtype)
+        self.first_token = FirstToken()
         self.activate = Activation("tanh")
 
     def construct(self, hidden_BSH: Tensor) -> Tensor:
-        return self.activate(self.dense(hidden_BSH[:, 0]))
+        return self.activate(self.dense(self.first_token(hidden_BSH)))
 
 
-class BertModel(nn.Cell):
+class BertModel(Deferring):
     """BERT or NEZHA without a head.
 
     Args:
@@ -53,6 +58,11 @@ class BertModel(nn.Cell):
             self.pooler = Pooler(config, dtype=DTYPES[dtype])
         self.has_hidden_states = False
         self.has_attentions = False
+        self.parameters_changed()
+
+    def parameters_changed(self) -> None:
+        """To be called when other parameters than before are computed with; new values alone change nothing."""
+        self.defer(whole=partial(whole_encoder, self))
 
     def set_outputs(self, *names: str) -> BertModel:
         """Choose what `construct` returns after the pooled output; compiled graphs are made anew.
@@ -104,22 +114,21 @@ class BertModel(nn.Cell):
         encoder_mask: Tensor | None = None,
     ) -> tuple:
         """`construct`, with what a decoder attends to in another encoder."""
-        if self.longest is not None and input_ids.shape[1] > self.longest:
-            raise ValueError(f"input_ids are longer than max_position_embeddings {self.longest}: use shorter windows.")
         if attention_mask is None:
             attention_mask = ops.ones_like(input_ids)
         if token_type_ids is None:
             token_type_ids = ops.zeros_like(input_ids)
-        length = input_ids.shape[1]
-        if token_type_ids.shape != input_ids.shape or attention_mask.shape[-1] != length:
-            raise ValueError(
-                "attention_mask or token_type_ids do not have the shape of input_ids: all are [B, S], "
-                "the mask perhaps [B, S, S]."
+        if is_known(input_ids.shape):
+            self.check(input_ids, attention_mask, token_type_ids)
+        is_plain = not self.has_hidden_states and not self.has_attentions and encoder_hidden_BTH is None
+        hidden_states, attentions = (), ()
+        if is_plain and self.whole is not None and self.whole.serves(input_ids, attention_mask, token_type_ids):
+            hidden_BSH = self.whole(input_ids, attention_mask, token_type_ids)
+        else:
+            embedded_BSH = self.embeddings(input_ids, token_type_ids, dropout_key)
+            hidden_BSH, hidden_states, attentions = self.encoder(
+                embedded_BSH, attention_mask, dropout_key, encoder_hidden_BTH, encoder_mask
             )
-        embedded_BSH = self.embeddings(input_ids, token_type_ids, dropout_key)
-        hidden_BSH, hidden_states, attentions = self.encoder(
-            embedded_BSH, attention_mask, dropout_key, encoder_hidden_BTH, encoder_mask
-        )
         outputs: tuple = (hidden_BSH,)
         if self.has_pooler:
             outputs = (*outputs, self.pooler(hidden_BSH))
@@ -128,6 +137,17 @@ class BertModel(nn.Cell):
         if self.has_attentions:
             outputs = (*outputs, attentions)
         return outputs
+
+    def check(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> None:
+        """Raise what `construct` says; of shapes that are known only when the graph runs, the operators check."""
+        length = input_ids.shape[1]
+        if self.longest is not None and length > self.longest:
+            raise ValueError(f"input_ids are longer than max_position_embeddings {self.longest}: use shorter windows.")
+        if token_type_ids.shape != input_ids.shape or attention_mask.shape[-1] != length:
+            raise ValueError(
+                "attention_mask or token_type_ids do not have the shape of input_ids: all are [B, S], "
+                "the mask perhaps [B, S, S]."
+            )
 
 
 class CrossBertModel(BertModel):

@@ -11,6 +11,7 @@ from bert_ms.kernels.ops import NativeEncoderLayer
 from bert_ms.model.attention import SelfAttention, has_plain_attention
 from bert_ms.model.cross_attention import CrossAttention
 from bert_ms.model.feed_forward import FeedForward
+from bert_ms.model.layers import Dense, NormParameters
 
 
 def sites_per_layer(config: BertConfig) -> int:
@@ -53,6 +54,14 @@ class EncoderLayer(nn.Cell):
         if self.cross_attention is not None and encoder_hidden_BTH is not None:
             hidden_BSH = self.cross_attention(hidden_BSH, encoder_hidden_BTH, encoder_mask, dropout_key)
         return self.feed_forward(hidden_BSH, dropout_key), probs_BNST
+
+    def parts(self) -> tuple[Dense | NormParameters, ...]:
+        """What has a weight and a bias, in the order that native layers take them."""
+        attention, forward = self.attention, self.feed_forward
+        return (
+            *(attention.query, attention.key, attention.value, attention.output, attention.layer_norm),
+            *(forward.intermediate, forward.output, forward.layer_norm),
+        )
 
 
 def fused_layer(config: BertConfig, *, site: int, dtype: ms.dtype) -> NativeEncoderLayer | None:

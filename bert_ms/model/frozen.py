@@ -22,10 +22,7 @@ def spare_frozen_gradients(network: nn.Cell, learning: Collection[str]) -> None:
     """
     for _, layer in network.cells_and_names():
         if isinstance(layer, EncoderLayer) and layer.fused is not None:
-            attention, forward = layer.attention, layer.feed_forward
-            parts = (attention.query, attention.key, attention.value, attention.output, attention.layer_norm,
-                     forward.intermediate, forward.output, forward.layer_norm)  # fmt: skip
-            layer.fused.freeze([is_frozen for part in parts for is_frozen in _frozen(part, learning)])
+            layer.fused.freeze([is_frozen for part in layer.parts() for is_frozen in _frozen(part, learning)])
 
 
 def _frozen(part: Dense | NormParameters, learning: Collection[str]) -> tuple[bool, bool]:

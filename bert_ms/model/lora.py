@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from bert_ms.errors import ConfigError, nearest
+from bert_ms.model.bert import BertModel
 from bert_ms.model.layers import Dense
 
 ENCODER_PREFIX = "bert."  # where there is a head
@@ -92,7 +93,7 @@ def add_adapters(
         layer.adapter = LowRank(layer.in_size, layer.out_size, rank=rank, scale=scaled, random=random)
         for part, parameter in layer.adapter.parameters_and_names():  # a name has to be the whole path
             parameter.name = f"{name.removesuffix('.weight')}.adapter.{part}"
-    network.compile_cache.clear()
+    _compute_anew(network)
     return tuple(chosen)
 
 
@@ -103,6 +104,14 @@ def merge_adapters(network: nn.Cell) -> None:
         layer = layers[path]
         layer.weight.set_data(Tensor(adapter.merged(layer.weight.asnumpy())))
         layer.adapter = None
+    _compute_anew(network)
+
+
+def _compute_anew(network: nn.Cell) -> None:
+    """Forget the graphs, and what was made for the parameters before."""
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, BertModel):
+            cell.parameters_changed()
     network.compile_cache.clear()
 
 

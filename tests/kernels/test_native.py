@@ -238,7 +238,7 @@ def test_a_network_built_while_disabled_uses_the_twins(native: None, graph_mode:
     assert ops.Linear().native is not None
 
 
-def test_shapes_known_only_at_run_time_go_through_the_twins(native: None, graph_mode: None) -> None:
+def test_shapes_known_only_at_run_time_give_equal_results(native: None, graph_mode: None) -> None:
     x, w, b = tensors((2, 3, 8), (8, 8), (8,))
     linear = ops.Linear("gelu")
     expected = linear(x, w, b).asnumpy()

@@ -57,18 +57,38 @@ void forward(const Layer &l, const Kept &t, float *y) {
 
 float *floats(int slot, int64_t count) { return reinterpret_cast<float *>(scratch(LAYER_SLOT + slot, count * 4)); }
 
+// forward() that keeps nothing. What is no longer needed makes room: out1 takes q's place, hidden k's, out2 v's.
+void lean(const Layer &l, float *y) {
+  const int64_t n = l.elements();
+  float *q = floats(0, n), *k = floats(1, n), *v = floats(2, n), *context = floats(3, n);
+  forward(l, {q, k, v, context, q, k, nullptr, v}, y);
+}
+
 }  // namespace
 }  // namespace bert
 
 using namespace bert;
 
 // the inputs -> y
-BERT_OPERATOR(bert_layer, {
-  const Layer l(a);
-  const int64_t n = l.elements();
-  float *q = floats(0, n), *k = floats(1, n), *v = floats(2, n), *context = floats(3, n);
-  // What is no longer needed makes room: out1 takes q's place, hidden k's, out2 v's.
-  forward(l, {q, k, v, context, q, k, nullptr, v}, a.f(INPUTS));
+BERT_OPERATOR(bert_layer, { lean(Layer(a), a.f(INPUTS)); })
+
+// x, mask, key, meta, the weights of each layer -> y of the last one
+BERT_OPERATOR(bert_layers, {
+  const int weights = INPUTS - WQ;
+  const int layers = (count - 1 - WQ) / weights;
+  float *y = a.f(WQ + layers * weights);
+  void *inputs[INPUTS];
+  int ranks[INPUTS];
+  int64_t *shapes[INPUTS];
+  for (int layer = 0; layer < layers; layer++) {
+    for (int k = 0; k < INPUTS; k++) {
+      const int from = k < WQ ? k : k + layer * weights;
+      inputs[k] = a.data[from], ranks[k] = a.ranks[from], shapes[k] = a.shapes[from];
+    }
+    if (layer > 0) inputs[X] = y;  // a layer's last step alone writes y, when its input is no longer needed
+    const Arguments one{inputs, ranks, shapes};
+    lean(Layer(one), y);
+  }
 })
 
 // the inputs -> y, q, k, v, context, out1, hidden, u, out2

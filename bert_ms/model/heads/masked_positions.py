@@ -6,6 +6,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from bert_ms.errors import ConfigError
+from bert_ms.kernels.ops import TokensAt
 from bert_ms.model.heads.language_model import CausalLM, MaskedLM, Pretraining
 from bert_ms.model.losses import IGNORED, masked_cross_entropy, row_losses
 
@@ -144,12 +145,14 @@ class MaskedPositionsLogits(_MaskedPositions):
         network: a `MaskedLM` or `Pretraining` network, in evaluation mode.
     """
 
+    def __init__(self, network: nn.Cell):
+        super().__init__(network)
+        self.tokens_at = TokensAt()
+
     def construct(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, masked_positions: Tensor
     ) -> Tensor:
         """Logits float32 [B, P, V] of positions int32 [B, P], each in [0, S)."""
-        outputs = self.outputs(
-            (input_ids, attention_mask, token_type_ids), masked_positions, masked_positions * 0, None
-        )
-        B, P = masked_positions.shape
-        return ops.reshape(outputs[0], (B, P, -1))
+        hidden_BSH = self.network.bert(input_ids, attention_mask, token_type_ids)[0]
+        hidden_BPH = self.tokens_at(hidden_BSH, masked_positions)
+        return self.network.predictions(hidden_BPH, self.network.bert.embeddings.word_embeddings.weight)

@@ -24,6 +24,7 @@ class QuestionAnswering(nn.Cell):
         self.config = bert.config
         self.bert = bert
         self.qa_outputs = dense_on(bert, 2)
+        self.unstack = ops.Unstack(axis=-1)
 
     def construct(
         self,
@@ -34,4 +35,4 @@ class QuestionAnswering(nn.Cell):
     ) -> tuple[Tensor, Tensor]:
         hidden_BSH = self.bert(input_ids, attention_mask, token_type_ids, dropout_key)[0]
         logits_BS2 = ops.cast(self.qa_outputs(hidden_BSH), ms.float32)
-        return logits_BS2[:, :, 0], logits_BS2[:, :, 1]
+        return self.unstack(logits_BS2)
