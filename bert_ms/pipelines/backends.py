@@ -40,17 +40,25 @@ class CellBackend:
         network: in evaluation mode.
         outputs: names of what it returns, in order; names beyond what it returns are left out.
         row_outputs: those that are one a row.
+
+    Attributes:
+        takes_any_shape: the first batch compiles the graph of all; otherwise every new shape compiles one.
     """
 
     def __init__(self, network: Any, *, outputs: Sequence[str], row_outputs: Sequence[str] = ()):
+        from bert_ms.model.any_shape import any_shape
+
         self.network, self.outputs, self.row_outputs = network, tuple(outputs), tuple(row_outputs)
+        of_any_shape = any_shape(network)
+        self.takes_any_shape = of_any_shape is not None
+        self._cell = network if of_any_shape is None else of_any_shape
 
     def run(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """See `Backend`."""
         from bert_ms.model.running import run_cell
 
         with _ONE_AT_A_TIME:
-            return run_cell(self.network, arrays)
+            return run_cell(self._cell, arrays)
 
 
 class OnnxBackend:

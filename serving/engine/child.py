@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import logging
+import math
 import os
 import signal
 import socket
@@ -93,6 +95,7 @@ def _hello(program: Program) -> Frame:
         "outputs": program.outputs,
         "row_outputs": program.row_outputs,
         "takes_positions": program.takes_positions,
+        "takes_any_shape": program.takes_any_shape,
         "shapes": program.shapes,
         "config": dataclasses.asdict(program.opened.config),
     }
@@ -101,14 +104,18 @@ def _hello(program: Program) -> Frame:
 
 
 def _warm(channel: Channel, program: Program, frame: Frame, seen: set[tuple[int, ...]]) -> bool:
-    """Compile each shape, then run it once more to see how long it takes; False where that led nowhere."""
+    """Compile what is to be compiled, and see how long each shape takes; False where that led nowhere."""
     shapes = [(int(rows), int(length)) for rows, length in frame.fields["shapes"]]
     cache = program.compile_cache(frame.fields["compile_cache"], shapes)
     is_cached = cache is not None and cache.begin()
     outputs = {}
+    gc.freeze()  # for each graph MindSpore collects garbage, which would look through every object that is here to stay
+    if program.takes_any_shape:
+        program.run(program.spread_ids(max(shapes, key=math.prod)))  # the largest: later ones find their memory there
     for done, (rows, length) in enumerate(shapes, 1):
         arrays = program.spread_ids((rows, length))
-        program.run(arrays)
+        if not program.takes_any_shape:
+            program.run(arrays)
         seen.add((rows, length))
         begin = time.perf_counter()
         outputs[(rows, length)] = {name: values[:1] for name, values in program.run(arrays).items()}
@@ -126,7 +133,7 @@ def _warm(channel: Channel, program: Program, frame: Frame, seen: set[tuple[int,
 
 def _batch(program: Program, frame: Frame, seen: set[tuple[int, ...]]) -> Frame:
     arrays = list(frame.arrays.values())
-    is_new = arrays[0].shape not in seen
+    is_new = not program.takes_any_shape and arrays[0].shape not in seen
     seen.add(arrays[0].shape)
     begin = time.perf_counter()
     try:

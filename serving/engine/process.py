@@ -63,6 +63,7 @@ class Hello:
     shapes: tuple[Shape, ...]
     config: BertConfig
     transitions: np.ndarray | None = None
+    takes_any_shape: bool = False
 
     @classmethod
     def of(cls, frame: Frame) -> Hello:

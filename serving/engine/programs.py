@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,11 @@ class Program:
     def row_outputs(self) -> tuple[str, ...]:
         """Those of them that are one a row; the others are one a token."""
         return self.outputs if self.pipeline == ENCODER else tuple(self.opened.backend.row_outputs)
+
+    @property
+    def takes_any_shape(self) -> bool:
+        """Whether batches of every shape run without being compiled for, once one has run."""
+        return self.opened.format == "onnx" or bool(getattr(self.opened.backend, "takes_any_shape", False))
 
     @property
     def takes_positions(self) -> bool:
@@ -125,25 +132,28 @@ def open_program(job: Mapping[str, Any]) -> Program:
     if is_exported(path):
         record = read_record(path)
         task, shapes = record.task, record.buckets
-        version = hashlib.sha256("".join(file.sha256 for file in record.files.values()).encode()).hexdigest()
+        digests = "".join(file.sha256 for file in record.files.values()).encode()
+        version_of = partial(_hex, digests)
     else:
         checkpoint = open_checkpoint(path)
-        task, version = job["task"] or checkpoint.task, _version(checkpoint.weights.files)
+        task, version_of = job["task"] or checkpoint.task, partial(_version, checkpoint.weights.files)
         del checkpoint
     name = named(job["task"] or task)
-    opened = open_backend(
-        name,
-        path,
-        backend=job["engine"],
-        device=job["device"],
-        dtype=job["dtype"],
-        threads=job["threads"],
-        allow_new_head=job["allow_new_head"],
-    )
+    with ThreadPoolExecutor(1) as beside:  # hashing takes as long as reading, and leaves Python to others
+        version = beside.submit(version_of)
+        opened = open_backend(
+            name,
+            path,
+            backend=job["engine"],
+            device=job["device"],
+            dtype=job["dtype"],
+            threads=job["threads"],
+            allow_new_head=job["allow_new_head"],
+        )
     return Program(
         pipeline=name,
         task=job["task"] or task,
-        version=version[:VERSION_DIGITS],
+        version=version.result()[:VERSION_DIGITS],
         device=_device(opened.format),
         shapes=shapes,
         opened=opened,
@@ -154,7 +164,11 @@ def open_program(job: Mapping[str, Any]) -> Program:
 def _version(files: Sequence[Path]) -> str:
     """sha256 of the weights; of several files, of their digests."""
     digests = [sha256(file) for file in files]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return digests[0] if len(digests) == 1 else _hex("".join(digests).encode())
+
+
+def _hex(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _device(format: str) -> str:
