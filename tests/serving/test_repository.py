@@ -274,7 +274,8 @@ def test_observers_see_every_model_and_their_own_mistakes_stop_nothing(opened):
     repository.observers += [broken, lambda event, **values: seen.append((event, values))]
     ask(repository)
     world.engines[0].kill()
-    until(lambda: repository.is_ready and len(world.engines) == 2)
+    until(lambda: repository.is_ready and [event for event, _ in seen].count("state") == 2)
+    assert len(world.engines) == 2
     events = dict(seen)
     assert events["batch"]["model"] == "a" and events["batch"]["rows"] == 1
     assert events["engine_restart"] == {"model": "a", "reason": "died"}
