@@ -34,7 +34,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return loaded
 
 
-def call(function: ctypes._CFuncPtr, inputs: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+def call(
+    function: ctypes._CFuncPtr, inputs: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]]
+) -> list[np.ndarray]:
     """Outputs of these shapes, float32, as MindSpore would ask for them."""
     outputs = [np.full(shape, np.nan, np.float32) for shape in shapes]
     arrays = [*(np.ascontiguousarray(array) for array in inputs), *outputs]
