@@ -27,7 +27,8 @@ class ModelSpec:
         threads: CPU threads of one operator; None leaves the runtime's choice.
         max_length: longest row in tokens; None takes the network's longest, or 512 where it has none.
         shapes: (rows, tokens) of the batches that are compiled before the first answer, the only ones that ever run;
-            None chooses them by the device, see `engine.shapes`.
+            None chooses them by the device, see `engine.shapes`; a network that takes any shape is then not padded to
+            them, but to a multiple of 8 tokens.
         max_batch_tokens: most tokens of a batch, padding among them; None is 4096 on CPU and 16384 elsewhere.
         max_queue_items: most rows that wait; a long text is several.
         max_queue_tokens: most tokens that wait.

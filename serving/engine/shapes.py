@@ -1,4 +1,4 @@
-"""Which batches are compiled before the first answer; no other ever runs."""
+"""Which batches are compiled, or at least seen, before the first answer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ _CPU_SHAPES: tuple[Shape, ...] = (
     (1, 32), (16, 8), (1, 128), (16, 32), (4, 32), (1, 384), (1, 512), (1, 256), (4, 128), (4, 8), (1, 64), (1, 8),
     (1, 192), (4, 64), (8, 128), (2, 384), (4, 192), (32, 8), (4, 96), (32, 32), (1, 96),
 )  # fmt: skip
-MOST_CPU_SHAPES = 8
+# So many of them, where each is compiled and where they only have to be seen once.
+MOST_COMPILED, MOST_SEEN = 8, 16
 
 
-def choose(longest: int, *, device: str, max_batch_tokens: int | None = None) -> list[Shape]:
-    """The (rows, tokens) to compile, the cheapest first.
+def choose(
+    longest: int, *, device: str, max_batch_tokens: int | None = None, most: int = MOST_COMPILED
+) -> list[Shape]:
+    """The (rows, tokens) to compile or to see, the cheapest first.
 
     On a CPU few of them, of batches of up to about 512 tokens; elsewhere every power of two of rows within the budget,
     for each of the usual lengths.
@@ -30,9 +33,10 @@ def choose(longest: int, *, device: str, max_batch_tokens: int | None = None) ->
         longest: tokens of the longest row, which has a shape of its own.
         device: cpu, gpu or ascend.
         max_batch_tokens: the budget; None takes the device's.
+        most: shapes on a CPU.
 
     >>> choose(100, device="cpu")
-    [(1, 32), (1, 100), (16, 8), (4, 32), (4, 100), (16, 32)]
+    [(4, 8), (1, 32), (1, 64), (1, 100), (16, 8), (4, 32), (4, 100), (16, 32)]
     """
     budget = max_batch_tokens or (CPU_TOKENS if device == "cpu" else ACCELERATOR_TOKENS)
     if device == "cpu":
@@ -41,8 +45,7 @@ def choose(longest: int, *, device: str, max_batch_tokens: int | None = None) ->
     else:
         wanted = [(rows, length) for length in lengths(longest) for rows in _ROWS]
     fitting = dict.fromkeys(shape for shape in wanted if shape[0] == 1 or shape[0] * shape[1] <= budget)
-    most = MOST_CPU_SHAPES if device == "cpu" else len(fitting)
-    return _cheapest_first(list(fitting)[:most])
+    return _cheapest_first(list(fitting)[: most if device == "cpu" else None])
 
 
 def lengths(longest: int) -> list[int]:

@@ -22,6 +22,7 @@ _WORTH_TRYING, _WELL_FILLED = 0.5, 0.75
 _REMEMBERED = 512
 _WATCHDOG_TIMES = 20
 _LEAST = 1e-6
+_STEP = 8  # tokens that batches of any shape are padded to a multiple of
 
 
 class Costs:
@@ -30,15 +31,20 @@ class Costs:
     What a shape takes is what it took at warm-up, times a factor of its own, times one for all of them. A batch that
     was seen corrects both, so that shapes which do not run stay in proportion to those that do.
 
+    An engine that takes any shape runs those between them too. Such a batch is thought to take what the least shape
+    takes, and of what the shape around it takes beyond that as much as it has of its tokens.
+
     Args:
         seconds: by (rows, tokens); the longest has a shape of one row.
+        takes_any_shape: whether batches may be smaller than a shape, without a row or a token to fill it.
 
     Attributes:
-        lengths: that rows are padded to, ascending.
+        lengths: that rows are padded to at most, ascending.
         warmed: seconds of each shape at warm-up.
     """
 
-    def __init__(self, seconds: Mapping[Shape, float]):
+    def __init__(self, seconds: Mapping[Shape, float], *, takes_any_shape: bool = False):
+        self.takes_any_shape = takes_any_shape
         self.lengths = sorted({length for _, length in seconds})
         self.warmed = _without_hiccups(seconds)
         self._own = dict.fromkeys(self.warmed, 0.0)  # logarithms
@@ -47,11 +53,24 @@ class Costs:
         self._unseen_for = dict.fromkeys(self.warmed, _FORGOTTEN - _FIRST)  # batches
         self._latest: deque[float] = deque(maxlen=_REMEMBERED)
         self._per_row: dict[int, float] = {}
+        self._least = 0.0
         self._think()
 
     def seconds(self, shape: Shape) -> float:
         """Of a batch."""
-        return self.warmed[shape] * math.exp(self._own[shape] + self._drift)
+        around = self._around(shape)
+        whole = self._whole(around)
+        if around == shape:
+            return whole
+        least = min(whole, self._least)
+        return least + (whole - least) * math.prod(shape) / math.prod(around)
+
+    def trimmed(self, shape: Shape, rows: int, longest: int) -> Shape:
+        """What a batch of a shape runs as, with so many rows, the longest of so many tokens."""
+        if not self.takes_any_shape:
+            return shape
+        tokens = max(math.ceil(longest / _STEP) * _STEP, self.lengths[0])
+        return rows, min(tokens, shape[1])
 
     def length_for(self, count: int) -> int:
         """The shortest length that holds a row of so many tokens."""
@@ -87,7 +106,7 @@ class Costs:
             places = served(waiting, shape)
             filled[shape] = sum(places.values()) / rows
             work = sum(count * self._per_row[other] for other, count in places.items())
-            found[shape] = work / self.seconds(shape)
+            found[shape] = work / self.seconds(self.trimmed(shape, sum(places.values()), max(places)))
         best = max(found, key=lambda shape: (found[shape], shape[0], -shape[1]))
         forgotten = [
             shape
@@ -100,6 +119,7 @@ class Costs:
 
     def saw(self, shape: Shape, seconds: float) -> None:
         """Follow what a batch took."""
+        shape, seconds = self._as_around(shape, seconds)
         self._latest.append(seconds)
         wrong = math.log(max(seconds, _LEAST) / self.seconds(shape))
         self._all_seen += 1
@@ -121,8 +141,24 @@ class Costs:
         seen = float(np.percentile(list(self._latest), 99)) if self._latest else max(self.warmed.values())
         return max(floor, _WATCHDOG_TIMES * seen)
 
+    def _around(self, shape: Shape) -> Shape:
+        """The least shape that holds it."""
+        if shape in self.warmed:
+            return shape
+        holding = (one for one in self.warmed if one[0] >= shape[0] and one[1] >= shape[1])
+        return min(holding, key=lambda one: (math.prod(one), one[1]))
+
+    def _whole(self, shape: Shape) -> float:
+        return self.warmed[shape] * math.exp(self._own[shape] + self._drift)
+
+    def _as_around(self, shape: Shape, seconds: float) -> tuple[Shape, float]:
+        """What a batch that was seen tells of the shape around it: it was as much off as that is."""
+        around = self._around(shape)
+        return around, seconds * self._whole(around) / self.seconds(shape)
+
     def _think(self) -> None:
-        now = {shape: self.seconds(shape) / shape[0] for shape in self.warmed}
+        self._least = min(map(self._whole, self.warmed))
+        now = {shape: self._whole(shape) / shape[0] for shape in self.warmed}
         self._per_row = {
             length: min(value for shape, value in now.items() if shape[1] >= length) for length in self.lengths
         }

@@ -158,7 +158,8 @@ class RowQueue:
                 first = min(heads, key=lambda length: heads[length])
                 shape = self.costs.choose({length: len(self._heaps[length]) for length in heads}, first)
                 if taken := self._fill(shape):
-                    return Batch(tuple(taken), shape)
+                    longest = max(len(one.row) for one in taken)
+                    return Batch(tuple(taken), self.costs.trimmed(shape, len(taken), longest))
 
     def drop(self, submission: Submission, fault: ServiceFault) -> None:
         """Take a request's rows out and refuse it."""

@@ -64,6 +64,7 @@ def bring_up(
         )
     accept(hello)
     network = hello.config.max_sequence_length or USUAL_LENGTH
+    may_trim = hello.takes_any_shape and spec.shapes is None and not hello.shapes
     wanted = _shapes(spec, hello, min(filter(None, (network, spec.max_length, longest))))
     say(f"loading: 0 of {len(wanted)} shapes")
     seconds = engine.warm(
@@ -78,7 +79,7 @@ def bring_up(
     problem = canary.problem(engine.receive(timeout=spec.start_seconds).outputs)
     if problem is not None:
         raise EngineGone(f"{problem}: it would answer wrongly")
-    return Started(hello, Costs(seconds), canary)
+    return Started(hello, Costs(seconds, takes_any_shape=may_trim), canary)
 
 
 def _canary(spec: ModelSpec, hello: Hello, shortest: int) -> Canary:
@@ -101,4 +102,5 @@ def _shapes(spec: ModelSpec, hello: Hello, longest: int) -> list[shapes.Shape]:
             return shapes.check([*fitting, *((1, length) for _, length in fitting)], longest=longest)
     except ConfigError as error:
         raise EngineRefused(str(error)) from None
-    return shapes.choose(longest, device=hello.device, max_batch_tokens=spec.max_batch_tokens)
+    most = shapes.MOST_SEEN if hello.takes_any_shape else shapes.MOST_COMPILED
+    return shapes.choose(longest, device=hello.device, max_batch_tokens=spec.max_batch_tokens, most=most)

@@ -132,3 +132,42 @@ def test_no_row_waits_for_ever_beside_those_that_fill_batches_better():
 def test_a_row_alone_runs_in_the_smallest_shape_that_holds_it():
     costs = costs_of(((16, 8), (1, 32), (4, 128), (1, 256)))
     assert [costs.alone(length) for length in (8, 32, 128, 256)] == [(1, 32), (1, 32), (1, 256), (1, 256)]
+
+
+def any_shape() -> Costs:
+    return Costs({shape: truth(shape) for shape in SHAPES}, takes_any_shape=True)
+
+
+def test_a_batch_between_two_shapes_is_thought_to_take_its_share_of_the_one_around_it():
+    costs = any_shape()
+    assert truth((8, 32)) < costs.seconds((9, 32)) < costs.seconds((12, 32)) < truth((16, 32))
+    assert costs.seconds((12, 32)) == pytest.approx(truth((12, 32)), rel=0.1)
+    assert costs.seconds((1, 96)) == pytest.approx(truth((1, 96)), rel=0.1)
+
+
+def test_a_batch_that_was_seen_corrects_the_shape_around_it():
+    costs = any_shape()
+    for _ in range(30):
+        costs.saw((12, 32), 2 * truth((12, 32)))
+    assert costs.seconds((12, 32)) == pytest.approx(2 * truth((12, 32)), rel=0.05)
+    assert costs.seconds((16, 32)) == pytest.approx(2 * truth((16, 32)), rel=0.1)
+
+
+def test_batches_of_any_shape_have_no_row_too_many_and_hardly_a_token():
+    loop = Loop(any_shape(), truth, itertools.repeat(9), clients=5)
+    loop.run(10)
+    assert set(loop.ran[2:]) <= {(rows, 32) for rows in (1, 2, 3, 4, 5)}, "no shorter than the shortest shape"
+    loop = Loop(any_shape(), truth, itertools.repeat(90), clients=4)
+    loop.run(10)
+    assert {length for _, length in loop.ran} == {96}
+
+
+def test_a_mix_of_lengths_is_served_sooner_where_any_shape_runs():
+    def rate(takes_any_shape: bool) -> float:
+        chosen = shapes.choose(384, device="cpu", most=shapes.MOST_SEEN)
+        costs = Costs({one: truth(one) for one in chosen}, takes_any_shape=takes_any_shape)
+        loop = Loop(costs, truth, lengths("zipf", random.Random(1)))
+        loop.run(30)
+        return loop.run(150)
+
+    assert rate(True) > 1.1 * rate(False)

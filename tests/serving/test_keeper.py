@@ -362,6 +362,16 @@ def test_short_shapes_are_checked_by_a_canary_that_they_hold(kept):
     assert shapes == {(4, 8), (1, 32)} and not one.told("engine_restart"), "its rows were tried alone, in a longer one"
 
 
+def test_a_network_that_takes_any_shape_is_not_filled_up_unless_shapes_are_given(kept):
+    for given, expected in ((None, {(2, 8), (1, 24)}), (SHAPES, {(8, 16), (1, 64)})):
+        world = World()
+        world.greet = lambda: dataclasses.replace(HELLO, takes_any_shape=True)
+        one = kept(world, shapes=given)
+        assert [row.tolist() for row in one.ask([1, 2, 3], [4, 5])] == [[1, 2, 3], [4, 5]]
+        one.ask([6] * 20)
+        assert {ids.shape for ids, _ in world.batches[1:]} == expected, "after the canary"
+
+
 def test_a_batch_that_had_to_be_compiled_is_told_of(kept):
     one = kept()
     one.world.compute = lambda arrays, rows: dataclasses.replace(of_ids(arrays, rows), compiled=True)
