@@ -13,11 +13,13 @@ from ..engine.shapes import Shape
 # How far a batch moves what is thought of all shapes together, and then of its own, on a scale of logarithms: as in the
 # mean of the few that were seen, warm-up among them, and no less than this later on.
 _DRIFT, _FOLLOW = 0.15, 0.05
-# What was once seen of a shape alone counts for less with every batch of another, and in the end for nothing.
+# What took far longer than it was thought to is more likely a hiccup than a discovery.
+_MOST_SLOWER = 0.3
+# What was once seen of a shape alone counts for less with every batch of another.
 _KEPT = 0.997
-# A shape that did not run in so many batches, or in the first few, is tried where it is thought to be at least half as
-# good as the best and would be nearly full: what never runs is never known.
-_FORGOTTEN, _FIRST = 256, 16
+# What never runs is never known: a shape that would be nearly full is tried after so many batches without it where it
+# is thought to be half as good as the best; sooner where better, so that trying costs the same.
+_FORGOTTEN, _SOONEST = 256, 16
 _WORTH_TRYING, _WELL_FILLED = 0.5, 0.75
 _REMEMBERED = 512
 _WATCHDOG_TIMES = 20
@@ -50,7 +52,7 @@ class Costs:
         self._own = dict.fromkeys(self.warmed, 0.0)  # logarithms
         self._drift = 0.0
         self._seen, self._all_seen = dict.fromkeys(self.warmed, 1), 1  # at warm-up
-        self._unseen_for = dict.fromkeys(self.warmed, _FORGOTTEN - _FIRST)  # batches
+        self._unseen_for = dict.fromkeys(self.warmed, 0)  # batches
         self._latest: deque[float] = deque(maxlen=_REMEMBERED)
         self._per_row: dict[int, float] = {}
         self._least = 0.0
@@ -111,9 +113,7 @@ class Costs:
         forgotten = [
             shape
             for shape in found
-            if self._unseen_for[shape] >= _FORGOTTEN
-            and filled[shape] >= _WELL_FILLED
-            and found[shape] >= _WORTH_TRYING * found[best]
+            if filled[shape] >= _WELL_FILLED and self._is_forgotten(shape, found[shape] / found[best])
         ]
         return max(forgotten, key=lambda shape: found[shape]) if forgotten else best
 
@@ -121,12 +121,11 @@ class Costs:
         """Follow what a batch took."""
         shape, seconds = self._as_around(shape, seconds)
         self._latest.append(seconds)
-        wrong = math.log(max(seconds, _LEAST) / self.seconds(shape))
+        wrong = min(math.log(max(seconds, _LEAST) / self.seconds(shape)), _MOST_SLOWER)
         self._all_seen += 1
         drift = max(_DRIFT, 1 / self._all_seen) * wrong
         self._drift += drift
-        has_run = self._unseen_for[shape] < _FORGOTTEN or self._seen[shape] == 1
-        self._seen[shape] = self._seen[shape] + 1 if has_run else 1
+        self._seen[shape] = 1 + (self._seen[shape] if self._unseen_for[shape] < _SOONEST else 1)
         self._own[shape] += max(_FOLLOW, 1 / self._seen[shape]) * (wrong - drift)
         for other in self.warmed:
             if other == shape:
@@ -140,6 +139,11 @@ class Costs:
         """Seconds of silence after which an engine is taken for dead: 20 times the 99th percentile of its batches."""
         seen = float(np.percentile(list(self._latest), 99)) if self._latest else max(self.warmed.values())
         return max(floor, _WATCHDOG_TIMES * seen)
+
+    def _is_forgotten(self, shape: Shape, share: float) -> bool:
+        """Whether a shape is to be tried that serves a share of what the best one does."""
+        patience = _FORGOTTEN * (1 - share) / (1 - _WORTH_TRYING)
+        return share >= _WORTH_TRYING and self._unseen_for[shape] >= max(_SOONEST, patience)
 
     def _around(self, shape: Shape) -> Shape:
         """The least shape that holds it."""
