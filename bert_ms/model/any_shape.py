@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import mindspore as ms
-import numpy as np
 from mindspore import Tensor, nn
 
 from bert_ms.model.bert import BertModel
-from bert_ms.model.heads.classification import NextSentence, SequenceClassification
+from bert_ms.model.heads.classification import ChoiceScores, NextSentence, SequenceClassification
 from bert_ms.model.heads.crf import CrfTokenClassification
 from bert_ms.model.heads.language_model import MaskedLM, Pretraining
 from bert_ms.model.heads.masked_positions import MaskedPositionsLogits
 from bert_ms.model.heads.question_answering import QuestionAnswering
 from bert_ms.model.heads.token_classification import TokenClassification
+from bert_ms.model.pooling import SentenceVectors, TokenVectors
 from bert_ms.records import INPUT_NAMES
 
 # Networks that run as fast in such a graph as in one of a known shape.
-_HEADS = (QuestionAnswering, SequenceClassification, NextSentence, TokenClassification, CrfTokenClassification,
-          MaskedLM, Pretraining)  # fmt: skip
+_HEADS = (QuestionAnswering, SequenceClassification, NextSentence, ChoiceScores, TokenClassification,
+          CrfTokenClassification, MaskedLM, Pretraining, TokenVectors)  # fmt: skip
 
 
 class AnyShape(nn.Cell):
@@ -33,7 +33,10 @@ class AnyShape(nn.Cell):
 
     def __init__(self, network: nn.Cell, bert: BertModel, inputs: int):
         super().__init__(auto_prefix=False)
-        self.network, self.bert = network, bert
+        network.init_parameters_data()
+        # No child, as by plain assignment: MindSpore walks through all Cells inside one each time that it is called.
+        object.__setattr__(self, "network", network)
+        object.__setattr__(self, "bert", bert)
         self.compiled_for: list[Any] = []
         self.set_inputs(*(Tensor(shape=[None, None], dtype=ms.int32) for _ in range(inputs)))
 
@@ -63,7 +66,8 @@ class AnyShape(nn.Cell):
 
 
 def _check_ids(ids: Tensor, rows: int, name: str, size: str) -> None:
-    least, most = (int(limit(ids.asnumpy(), initial=0)) for limit in (np.min, np.max))
+    values = ids.asnumpy()
+    least, most = int(values.min(initial=0)), int(values.max(initial=0))
     if least < 0 or most >= rows:
         raise ValueError(f"{name} hold {least if least < 0 else most}, and {size} is {rows}: expected 0 to {rows - 1}.")
 
@@ -75,11 +79,21 @@ def any_shape(network: Any) -> AnyShape | None:
         network: takes int32 input_ids, attention_mask and token_type_ids [B, S], and masked_positions [B, P] if it is
             `MaskedPositionsLogits`.
     """
-    has_positions = isinstance(network, MaskedPositionsLogits)
-    inner = network.network if has_positions else network
-    bert = inner if type(inner) is BertModel else inner.bert if type(inner) in _HEADS else None
+    bert = _encoder(network)
     if bert is None or bert.whole is None or bert.has_hidden_states or bert.has_attentions:
         return None
-    if getattr(inner, "lstm", None) is not None:
+    return AnyShape(network, bert, len(INPUT_NAMES) + isinstance(network, MaskedPositionsLogits))
+
+
+def _encoder(network: Any) -> BertModel | None:
+    """The encoder of a network that otherwise consists of operators of any shape."""
+    if type(network) is BertModel:
+        return network
+    if type(network) is MaskedPositionsLogits:
+        return _encoder(network.network)
+    if type(network) is SentenceVectors:
+        return _encoder(network.tokens)
+    if type(network) not in _HEADS or getattr(network, "lstm", None) is not None:
         return None
-    return AnyShape(network, bert, len(INPUT_NAMES) + has_positions)
+    bert: BertModel = network.bert
+    return bert

@@ -128,7 +128,6 @@ def on_cell(name: str, network: Any, tokenizer: Tokenizer, *, precision: str = "
         precision: that the network computes in.
     """
     from bert_ms.pipelines.backends import CellBackend
-    from bert_ms.pipelines.text.classification import ChoiceRows
 
     kind, task, config = PIPELINES[name], tasks.get(PIPELINES[name].task), network.config
     options: dict[str, Any] = {}
@@ -141,8 +140,6 @@ def on_cell(name: str, network: Any, tokenizer: Tokenizer, *, precision: str = "
         backend = CellBackend(load(kind.cell)(network), outputs=("logits",), row_outputs=("logits",))
     else:
         backend = CellBackend(network, outputs=task.outputs, row_outputs=task.row_outputs)
-    if name == "multiple-choice":
-        backend = ChoiceRows(backend)
     if name == "token-classification" and config.has_crf:
         options["transitions"] = network.crf.transitions.asnumpy()
     return OpenedPipeline(

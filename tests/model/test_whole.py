@@ -16,6 +16,7 @@ from bert_ms.config import BertConfig  # noqa: E402
 from bert_ms.kernels import build as kernels_build  # noqa: E402
 from bert_ms.model import build  # noqa: E402
 from bert_ms.model.any_shape import any_shape  # noqa: E402
+from bert_ms.model.heads.classification import ChoiceScores  # noqa: E402
 from bert_ms.model.heads.masked_positions import MaskedPositionsLogits  # noqa: E402
 from bert_ms.model.lora import add_adapters, merge_adapters  # noqa: E402
 from bert_ms.model.running import run_cell  # noqa: E402
@@ -82,7 +83,9 @@ def test_the_encoder_at_once_has_the_values_and_gradients_of_its_layers(gradient
         np.testing.assert_allclose(whole[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-TASKS = ("encoder", "question-answering", "sequence-classification", "token-classification", "fill-mask")
+TASKS = (
+    "encoder", "question-answering", "sequence-classification", "token-classification", "fill-mask", "multiple-choice"
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -91,8 +94,9 @@ def test_one_graph_gives_the_outputs_of_every_shape(task: str) -> None:
     plain = layer_by_layer(build(CONFIG, "masked-lm" if task == "fill-mask" else task))
     for parameter, value in zip(plain.get_parameters(), network.get_parameters(), strict=True):
         parameter.set_data(value)
-    if task == "fill-mask":
-        network, plain = MaskedPositionsLogits(network), MaskedPositionsLogits(plain)
+    wrap = {"fill-mask": MaskedPositionsLogits, "multiple-choice": ChoiceScores}.get(task)
+    if wrap is not None:
+        network, plain = wrap(network), wrap(plain)
     cell = any_shape(network)
     assert cell is not None
     for shape in ((1, 5), (3, 8), (2, 12)):

@@ -93,6 +93,30 @@ class MultipleChoice(nn.Cell):
             attention_mask = ops.reshape(attention_mask, (B * C, S))
         if token_type_ids is not None:
             token_type_ids = ops.reshape(token_type_ids, (B * C, S))
-        pooled_RH = self.bert(ops.reshape(input_ids, (B * C, S)), attention_mask, token_type_ids, dropout_key)[1]
-        logits_R1 = self.classifier(self.dropout(pooled_RH, dropout_key))
-        return ops.reshape(ops.cast(logits_R1, ms.float32), (B, C))
+        logits_R1 = self.scores(ops.reshape(input_ids, (B * C, S)), attention_mask, token_type_ids, dropout_key)
+        return ops.reshape(logits_R1, (B, C))
+
+    def scores(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        token_type_ids: Tensor | None,
+        dropout_key: Tensor | None = None,
+    ) -> Tensor:
+        """Logits float32 [R, 1] of choices [R, S], whatever they are choices for."""
+        pooled_RH = self.bert(input_ids, attention_mask, token_type_ids, dropout_key)[1]
+        return ops.cast(self.classifier(self.dropout(pooled_RH, dropout_key)), ms.float32)
+
+
+class ChoiceScores(nn.Cell):
+    """The logits of a `MultipleChoice` network for rows that are a choice each.
+
+    Shapes: input_ids, attention_mask, token_type_ids int32 [R, S] -> logits float32 [R, 1].
+    """
+
+    def __init__(self, network: MultipleChoice):
+        super().__init__(auto_prefix=False)
+        self.network, self.bert = network, network.bert
+
+    def construct(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        return self.network.scores(input_ids, attention_mask, token_type_ids)

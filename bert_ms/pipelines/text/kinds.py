@@ -46,6 +46,7 @@ PIPELINES: dict[str, Kind] = {
     "multiple-choice": Kind(
         task="multiple-choice",
         make=f"{_HERE}.classification:MultipleChoice",
+        cell="bert_ms.model.heads.classification:ChoiceScores",
         summary="the choice that fits a context best",
     ),
     "next-sentence": Kind(
