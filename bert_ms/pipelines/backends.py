@@ -23,10 +23,12 @@ class Backend(Protocol):
     Attributes:
         outputs: names of what it returns, in order.
         row_outputs: those that are one a row [B, ...]; the others are one a token [B, S, ...].
+        takes_any_shape: no batch costs more because none had its shape before.
     """
 
     outputs: tuple[str, ...]
     row_outputs: tuple[str, ...]
+    takes_any_shape: bool
 
     def run(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Outputs of one batch: int32 input_ids, attention_mask, token_type_ids [B, S], then what the network takes
@@ -76,6 +78,8 @@ class OnnxBackend:
         DeviceError: the device is not there.
     """
 
+    takes_any_shape = True
+
     def __init__(
         self,
         folder: str | os.PathLike[str],
@@ -113,6 +117,8 @@ class MindirBackend:
         CheckpointError: the folder cannot be used.
         DeviceError: the device is not there.
     """
+
+    takes_any_shape = False
 
     def __init__(
         self,

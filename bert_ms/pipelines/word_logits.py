@@ -27,7 +27,7 @@ class PickedPositions:
     row_outputs = ("logits",)
 
     def __init__(self, backend: Backend):
-        self.backend = backend
+        self.backend, self.takes_any_shape = backend, backend.takes_any_shape
 
     def run(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Logits [B, P, V] of int32 input_ids, attention_mask, token_type_ids [B, S] and positions [B, P]."""

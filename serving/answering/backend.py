@@ -28,6 +28,8 @@ class QueueBackend:
         answered: when the last ones came back.
     """
 
+    takes_any_shape = True  # whatever the shape, the queue makes batches of its own
+
     def __init__(self, keeper: Keeper, hello: Hello, call: Call):
         self.outputs, self.row_outputs = hello.outputs, hello.row_outputs
         self.asked = self.answered = 0.0

@@ -84,6 +84,7 @@ class _Watched:
 
     def __init__(self, inner: Backend, watch: Callable[[int], None] | None):
         self.inner, self.watch = inner, watch
+        self.takes_any_shape = inner.takes_any_shape
         self.outputs: tuple[str, ...] = inner.outputs[:1]
         self.row_outputs: tuple[str, ...] = ()
 

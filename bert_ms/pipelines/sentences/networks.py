@@ -151,7 +151,7 @@ class LastLayer:
     row_outputs: tuple[str, ...] = ()
 
     def __init__(self, backend: Backend):
-        self.backend = backend
+        self.backend, self.takes_any_shape = backend, backend.takes_any_shape
 
     def run(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Vectors [B, S, H]."""
@@ -166,6 +166,7 @@ class PooledRows:
 
     def __init__(self, backend: Backend, pooling: str, normalize: bool):
         self.backend, self.pooling, self.normalize = backend, pooling, normalize
+        self.takes_any_shape = backend.takes_any_shape
 
     def run(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Vectors [B, H]."""

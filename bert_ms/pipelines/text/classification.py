@@ -114,7 +114,7 @@ class ChoiceRows:
     row_outputs = ("logits",)
 
     def __init__(self, backend: Any):
-        self.backend = backend
+        self.backend, self.takes_any_shape = backend, backend.takes_any_shape
 
     def run(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Logits [B, 1] of rows [B, S]."""

@@ -1,4 +1,4 @@
-"""Rows of any length through a backend: sorted into few batch shapes, and given back in their own order."""
+"""Rows of any length through a backend: sorted into batches, of few shapes where that counts, and given back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bert_ms.data.loader import pad, take
 from bert_ms.pipelines.backends import Backend
 from bert_ms.records import INPUT_NAMES, Encoding, Features
 
-# Lengths that rows are padded to; a network is compiled anew for each. Longer rows take multiples of the last.
+# Lengths that rows are padded to where a network is compiled anew for each. Longer rows take multiples of the last.
 BUCKETS = (32, 64, 128, 256, 384, 512)
 
 
@@ -38,8 +38,8 @@ def run_rows(
 ) -> dict[str, np.ndarray]:
     """Outputs of every row.
 
-    Rows of similar length go together, whatever their order; a batch that is not full is padded to a power of two of
-    rows, so that few shapes are ever compiled.
+    Rows of similar length go together, whatever their order. Where a shape has to be compiled, batches are padded to
+    one of a few lengths, and those that are not full to a power of two of rows; elsewhere to their longest row alone.
 
     Args:
         backend: the network.
@@ -47,7 +47,7 @@ def run_rows(
         batch_size: most rows of a batch.
         longest: that the network can take, in tokens; None if there is no such length.
         extra: arrays [rows, ...] that the network takes after its inputs.
-        buckets: lengths that rows are padded to, ascending.
+        buckets: lengths that rows are padded to where shapes are compiled, ascending.
 
     Returns:
         By output, float32: flat [T, ...] for those that are one a token, row after row; [rows, ...] for the others.
@@ -55,7 +55,8 @@ def run_rows(
     parts: dict[str, list[np.ndarray]] = {}
     lengths = features.lengths()
     order: list[np.ndarray] = []
-    for rows, size, length in _batches(lengths, batch_size, longest, buckets):
+    batches = _batches(lengths, batch_size, longest, () if backend.takes_any_shape else buckets)
+    for rows, size, length in batches:
         pad_token_id = int(str(features.meta.get("pad_token_id", 0)))
         batch = pad(take(features, rows), length, size=size, pad_token_id=pad_token_id)
         arrays = [batch[name] for name in INPUT_NAMES] + [_filled(array[rows], size) for array in extra]
@@ -73,12 +74,15 @@ def run_rows(
 def _batches(
     lengths: np.ndarray, batch_size: int, longest: int | None, buckets: Sequence[int]
 ) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Row numbers of each batch, its size, and the length that it is padded to."""
+    """Row numbers of each batch, its size, and the length that it is padded to; without buckets as little as can be."""
     order = np.argsort(-lengths, kind="stable")
     for begin in range(0, len(order), batch_size):
         rows = order[begin : begin + batch_size]
-        size = min(batch_size, 1 << (len(rows) - 1).bit_length())
-        yield rows, size, bucket(int(lengths[rows].max()), longest, buckets)
+        most = int(lengths[rows].max())
+        if buckets:
+            yield rows, min(batch_size, 1 << (len(rows) - 1).bit_length()), bucket(most, longest, buckets)
+        else:
+            yield rows, len(rows), most
 
 
 def bucket(length: int, longest: int | None = None, buckets: Sequence[int] = BUCKETS) -> int:
