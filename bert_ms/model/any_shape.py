@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import mindspore as ms
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor, nn
 
 from bert_ms.model.bert import BertModel
 from bert_ms.model.heads.classification import ChoiceScores, NextSentence, SequenceClassification
@@ -60,6 +60,11 @@ class AnyShape(nn.Cell):
         except RuntimeError:
             self.compiled_for = []  # MindSpore refuses all that comes after a failure, by the graph that failed
             raise
+
+    def parameters_dict(self, recurse: bool = True) -> dict[str, Parameter]:
+        """The network's, which MindSpore fills a graph with that it takes from its compile cache."""
+        found: dict[str, Parameter] = self.network.parameters_dict(recurse)
+        return found
 
     def construct(self, *inputs: Tensor) -> tuple[Tensor, ...] | Tensor:
         return self.network(*inputs)
