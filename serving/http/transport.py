@@ -15,13 +15,14 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error
 
 from ..settings import ServerSettings
 from .cycle import CLOSE, GONE
 from .exchange import request_id_of
 from .problems import MEANINGS, Refusal, dialect_of
+from .threads import Threads
 from .wire import too_large
 
 logger = logging.getLogger("bert_ms.transport")
@@ -213,7 +214,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         host: address.
         port: 0 takes a free one; `effective_port` has it.
         settings: limits.
-        threads: that answer.
+        threads: that answer, at most.
 
     Attributes:
         on_refused: called with the code of what was refused before the application saw it.
@@ -262,7 +263,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             lambda environ, start_response: self._called(environ, start_response),
             map=self.map,
             _start=False,
-            dispatcher=ThreadedTaskDispatcher(),
+            dispatcher=Threads(threads),
             adj=adjustments,
             sockinfo=adjustments.listen[0],
         )
@@ -277,7 +278,6 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def start(self, application: Any) -> None:
         """Begin to serve a WSGI application, in a thread."""
         self._called = application
-        self.task_dispatcher.set_thread_count(self.adj.threads)
         self.accept_connections()
         name = f"port-{self.effective_port}"
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)

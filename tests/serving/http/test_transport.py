@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from serving.http.threads import Threads
 from tests.serving.process import PATIENCE, Running, receive, receive_one, running, send, wait_until
 from tests.support import REPOSITORY
 
@@ -335,3 +336,28 @@ def test_a_port_that_is_taken_is_said_so(server: Running) -> None:
     assert done.returncode == 1
     expected = f"port {port} of 127.0.0.1 cannot be taken: another program has it. Choose another by --port."
     assert done.stderr == f"bert-ms: error: {expected}\n"
+
+
+def test_threads_are_started_as_they_are_needed_and_no_more_than_allowed() -> None:
+    class Task:
+        def __init__(self) -> None:
+            self.has_begun = threading.Event()
+
+        def service(self) -> None:
+            self.has_begun.set()
+            go.wait(5)
+
+    go, tasks, threads = threading.Event(), [Task() for _ in range(5)], Threads(3)
+    assert not threads.threads
+    for number, task in enumerate(tasks[:3], 1):
+        threads.add_task(task)
+        assert task.has_begun.wait(5) and len(threads.threads) == number
+    for task in tasks[3:]:
+        threads.add_task(task)
+    assert len(threads.threads) == 3 and not tasks[3].has_begun.is_set()
+    go.set()
+    assert all(task.has_begun.wait(5) for task in tasks)
+    threads.add_task(last := Task())
+    assert last.has_begun.wait(5) and len(threads.threads) == 3, "an idle one took it"
+    threads.shutdown(timeout=5)
+    assert not threads.threads
