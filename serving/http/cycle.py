@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,10 +52,11 @@ class Cycle:
 
     def begin(self, environ: Mapping[str, Any], path: str, route: str) -> Exchange:
         """A request of a WSGI environment, which this thread works on from now."""
-        call = Call.within(self._settings.request_timeout)
         gone = environ.get(GONE)
         if isinstance(gone, threading.Event):
-            call = Call(deadline=call.deadline, cancelled=gone)
+            call = Call(time.monotonic() + self._settings.request_timeout, gone)
+        else:
+            call = Call.within(self._settings.request_timeout)
         exchange = Exchange(
             request_id=request_id_of(environ.get("HTTP_X_REQUEST_ID")),
             dialect=dialect_of(path),
