@@ -15,7 +15,7 @@ _ROWS = (1, 2, 4, 8, 16, 32)
 # who ask again when they are answered, are served soonest on the average.
 _CPU_SHAPES: tuple[Shape, ...] = (
     (1, 32), (16, 8), (1, 128), (16, 32), (4, 32), (1, 384), (1, 512), (1, 256), (4, 128), (4, 8), (1, 64), (1, 8),
-    (1, 192), (4, 64), (8, 128), (2, 384), (4, 192), (32, 8), (4, 96), (32, 32), (1, 96),
+    (1, 192), (4, 64), (2, 192), (32, 8), (4, 96), (1, 96), (2, 256),
 )  # fmt: skip
 # So many of them, where each is compiled and where they only have to be seen once.
 MOST_COMPILED, MOST_SEEN = 8, 16
