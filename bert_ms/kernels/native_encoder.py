@@ -179,3 +179,29 @@ class TokensAt(nn.Cell):
         rows = positions + ops.reshape(ops.arange(0, B * S, S, dtype=ms.int32), (B, 1))
         dx = ops.unsorted_segment_sum(ops.reshape(dout, (-1, H)), ops.reshape(rows, (-1,)), B * S)
         return ops.reshape(dx, (B, S, H)), ops.zeros_like(positions)
+
+
+# The numbers of `enum Pooling` in src/embeddings.cpp.
+POOLINGS = {name: number for number, name in enumerate(("cls", "mean", "max"))}
+
+
+class Pool(nn.Cell):
+    """One vector for a row from those of its tokens; the gradient is the twin's.
+
+    Args:
+        pooling: one of POOLINGS.
+        normalize: divide by the Euclidean norm.
+        twin: the same of other operators, (x [B, S, H], mask int32 [B, S]) -> [B, H].
+    """
+
+    def __init__(self, pooling: str, normalize: bool, twin: nn.Cell):
+        super().__init__(auto_prefix=False)
+        self.meta = constants(POOLINGS[pooling], int(normalize))
+        self.forward = operator("bert_pool")
+        self.twin, self.gradient = twin, ops.GradOperation(get_all=True, sens_param=True)
+
+    def construct(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.forward(x, mask, self.meta)
+
+    def bprop(self, x: Tensor, mask: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+        return self.gradient(self.twin)(x, mask, dout)[0], ops.zeros_like(mask)

@@ -8,6 +8,8 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from bert_ms.errors import ConfigError, unknown
+from bert_ms.kernels import enabled, native_encoder
+from bert_ms.kernels.ops import takes_any
 from bert_ms.model.bert import BertModel
 
 POOLINGS = ("mean", "cls", "max", "pooled")
@@ -80,14 +82,32 @@ class SentenceVectors(nn.Cell):
         if pooling == "pooled" and not (bert.has_pooler and self.tokens.is_last):
             why = "other layers than the last have none" if bert.has_pooler else "these weights have no pooler"
             raise ConfigError(f"pooling is 'pooled', but {why}: use mean, cls or max.")
-        self.pooling, self.normalize = pooling, normalize
+        self.is_pooled = pooling == "pooled"
+        self.twin = _Pool("cls" if self.is_pooled else pooling, normalize)
+        self.native = native_encoder.Pool(self.twin.pooling, normalize, self.twin) if enabled() else None
 
     def construct(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         outputs = self.tokens.bert(input_ids, attention_mask, token_type_ids)
-        if self.pooling == "pooled":
-            vectors_BH = ops.cast(outputs[1], ms.float32)
-        else:
-            vectors_BH = self.pool(self.tokens.mixed(outputs), attention_mask)
+        if self.is_pooled:
+            pooled_B1H = ops.expand_dims(ops.cast(outputs[1], ms.float32), 1)
+            return self.pool(pooled_B1H, attention_mask)
+        return self.pool(self.tokens.mixed(outputs), attention_mask)
+
+    def pool(self, hidden_BSH: Tensor, attention_mask: Tensor) -> Tensor:
+        if self.native is not None and takes_any(hidden_BSH, self.training) and attention_mask.dtype == ms.int32:
+            return self.native(hidden_BSH, attention_mask)
+        return self.twin(hidden_BSH, attention_mask)
+
+
+class _Pool(nn.Cell):
+    """One vector for a row from those of its tokens, by operators of any device."""
+
+    def __init__(self, pooling: str, normalize: bool):
+        super().__init__(auto_prefix=False)
+        self.pooling, self.normalize = pooling, normalize
+
+    def construct(self, hidden_BSH: Tensor, attention_mask: Tensor) -> Tensor:
+        vectors_BH = self.pool(hidden_BSH, attention_mask)
         if self.normalize:
             norm_B1 = ops.sqrt(ops.reduce_sum(vectors_BH * vectors_BH, -1))
             vectors_BH = vectors_BH / ops.expand_dims(ops.maximum(norm_B1, Tensor(_LEAST_NORM, ms.float32)), 1)

@@ -19,6 +19,7 @@ from bert_ms.model.any_shape import any_shape  # noqa: E402
 from bert_ms.model.heads.classification import ChoiceScores  # noqa: E402
 from bert_ms.model.heads.masked_positions import MaskedPositionsLogits  # noqa: E402
 from bert_ms.model.lora import add_adapters, merge_adapters  # noqa: E402
+from bert_ms.model.pooling import SentenceVectors  # noqa: E402
 from bert_ms.model.running import run_cell  # noqa: E402
 
 CONFIG = BertConfig(
@@ -185,3 +186,36 @@ def test_networks_that_are_no_such_operators_need_a_graph_for_each_shape(changes
 def test_plain_operators_need_a_graph_for_each_shape() -> None:
     with kernels.disabled():
         assert any_shape(build(CONFIG, "encoder")) is None
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "cls", "pooled"])
+def test_vectors_of_rows_are_those_of_plain_operators_in_every_shape(pooling: str) -> None:
+    bert = build(CONFIG, "encoder")
+    fast, plain = SentenceVectors(bert, pooling), SentenceVectors(bert, pooling)
+    plain.native = None
+    cell = any_shape(fast)
+    for shape in ((1, 5), (3, 8)):
+        found = run_cell(cell, inputs(*shape))[0]
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(found, run_cell(plain, inputs(3, 8))[0], rtol=1e-5, atol=1e-6)
+
+
+class Pooled(nn.Cell):
+    """A number of a pooling alone."""
+
+    def __init__(self, vectors: SentenceVectors):
+        super().__init__(auto_prefix=False)
+        self.vectors = vectors
+
+    def construct(self, hidden_BSH: Tensor, mask_BS: Tensor, weight_BH: Tensor) -> Tensor:
+        return (self.vectors.pool(hidden_BSH, mask_BS) * weight_BH).sum()
+
+
+def test_the_gradient_of_a_pooling_is_that_of_plain_operators() -> None:
+    bert, random = build(CONFIG, "encoder"), np.random.default_rng(2)
+    hidden, weight = (Tensor(random.normal(size=s).astype(np.float32)) for s in ((3, 8, 16), (3, 16)))
+    mask = Tensor(inputs(3, 8)[1])
+    fast, plain = SentenceVectors(bert, "mean"), SentenceVectors(bert, "mean")
+    plain.native = None
+    found, expected = (ms.grad(Pooled(one).set_train(False))(hidden, mask, weight) for one in (fast, plain))
+    np.testing.assert_allclose(found.asnumpy(), expected.asnumpy(), rtol=1e-5, atol=1e-6)

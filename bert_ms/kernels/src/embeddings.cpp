@@ -1,5 +1,7 @@
-// What stands before the layers and after them: ids to normalised embeddings, hidden states to those of some tokens.
+// What stands before the layers and after them: ids to normalised embeddings; hidden states to those of some tokens, or to
+// one vector a row.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -38,6 +40,35 @@ void sum_rows(const Arguments &a, bool has_positions, float *y) {
       }
     }
   });
+}
+
+constexpr float LOWEST = -1e30f, LEAST_NORM = 1e-12f;  // of bert_ms/model/pooling.py
+enum Pooling { FIRST, MEAN, MAX };
+
+// One vector [width] from those of a row's tokens, x [length, width].
+void pool_row(Pooling pooling, bool normalises, const float *x, const int32_t *mask, int64_t length, int64_t width,
+              float *y) {
+  const auto each = [&](auto &&body) {
+    for (int64_t c = 0; c < width; c += LANES) body(c, static_cast<int>(std::min<int64_t>(LANES, width - c)));
+  };
+  const int64_t tokens = pooling == FIRST ? 1 : length, count = tokens - std::count(mask, mask + tokens, 0);
+  if (pooling != FIRST) std::fill(y, y + width, pooling == MAX ? LOWEST : 0.0f);
+  for (int64_t t = 0; t < tokens; t++) {
+    if (pooling != FIRST && !mask[t]) continue;
+    each([&](int64_t c, int n) {
+      const vfloat v = load_n(x + t * width + c, n), before = load_n(y + c, n);
+      const vfloat highest = v > before ? v : (v == v ? before : v);  // what is no number stays none
+      store_n(y + c, pooling == FIRST ? v : pooling == MEAN ? before + v : highest, n);
+    });
+  }
+  vfloat squares{};
+  each([&](int64_t c, int n) {
+    if (pooling == MEAN) store_n(y + c, load_n(y + c, n) / static_cast<float>(std::max<int64_t>(count, 1)), n);
+    const vfloat v = load_part(y + c, n);
+    squares += v * v;
+  });
+  const float norm = normalises ? std::max(std::sqrt(sum(squares)), LEAST_NORM) : 1.0f;
+  each([&](int64_t c, int n) { store_n(y + c, load_n(y + c, n) / norm, n); });
 }
 
 }  // namespace
@@ -82,4 +113,14 @@ BERT_OPERATOR(bert_tokens_at, {
     else
       no_number(y, width);
   }
+})
+
+// x [B, S, H], mask int32 [B, S], meta (pooling, 1 to divide by the Euclidean norm) -> [B, H]
+BERT_OPERATOR(bert_pool, {
+  const int64_t length = a.shapes[0][1], width = a.last(0);
+  if (a.shapes[0][0] != a.shapes[1][0] || (a.i(2)[0] != FIRST && length != a.last(1))) return 1;
+  parallel(a.shapes[0][0], [&](int64_t row) {
+    pool_row(static_cast<Pooling>(a.i(2)[0]), a.i(2)[1] != 0, a.f(0) + row * length * width, a.i(1) + row * length,
+             length, width, a.f(3) + row * width);
+  });
 })
