@@ -5,7 +5,7 @@
 DIR of --data holds chnsenticorp_{train,dev}.tsv, cluener_train.json and weiboNER_2nd_conll.{train,dev}. Text,
 vocabulary, pretraining and fine-tunings go to --work, outside the repository, one after the other; what is there
 already is not made again, and an interrupted run goes on. Every stage is a `bert-ms` command that a user could give.
-Two of these commands, one for each side, may run at the same time.
+Commands for other tasks or sides (--tasks weibo, --sides random) may run at the same time.
 
 With the first seed each side is fine-tuned with both learning rates; other seeds take the rate that was the better one
 for that side then. Scores are those after the last step. The table is printed, and written as results/chinese.md and
@@ -49,7 +49,7 @@ def main() -> None:
         pretrained(work, options.threads)
     for rate_number in range(len(RATES)):
         for seed in options.seeds:
-            for task in TASKS:
+            for task in options.tasks:
                 for side in options.sides:
                     rate = choose(read(kept), task, side, seed, first=options.seeds[0], number=rate_number)
                     if rate is not None:
@@ -106,7 +106,7 @@ def finetuned(task: str, side: str, seed: int, rate: float, options: argparse.Na
         return
     command = finetuning_command(task, side, seed, rate, options)
     folder, begun = folder_of(task, side, seed, rate, options.work), cpu_seconds()
-    bert_ms(command, folder.with_suffix(".log"))
+    bert_ms(command, folder.with_name(f"{folder.name}.log"))
     last = [e for e in metrics_of(folder) if e["kind"] == "eval"][-1]
     result = {
         "task": task,
@@ -227,6 +227,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets' files")
     parser.add_argument("--work", type=Path, required=True, help="folder of the runs, outside the repository")
     parser.add_argument("--seeds", nargs="*", type=int, default=[42, 43], help="of the fine-tunings (default 42 43)")
+    parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--sides", nargs="*", default=list(SIDES), choices=list(SIDES))
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a run (default 1)")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder of the table")
