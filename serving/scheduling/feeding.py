@@ -152,7 +152,7 @@ class Feeder:
         return self._queue.costs.patience(self._watchdog_seconds)
 
     def _deliver(self, batch: Batch, outcome: Outcome, began: float, seconds: float) -> None:
-        self._queue.costs.saw(batch.shape, seconds)
+        self._queue.costs.saw(batch.shape, outcome.seconds, seconds)
         if outcome.compiled:
             self._tell("compile", shape=batch.shape)
         rows, length = batch.shape

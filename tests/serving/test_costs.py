@@ -41,8 +41,16 @@ def test_what_is_seen_corrects_the_shapes_that_do_not_run_in_proportion():
     costs = costs_of()
     for _ in range(50):
         costs.saw((16, 32), 3 * truth((16, 32)))
-    assert costs.seconds((16, 32)) == pytest.approx(3 * truth((16, 32)), rel=0.01)
-    assert 1.5 < costs.seconds((8, 32)) / truth((8, 32)) <= 3, "the machine is slower, not only this shape"
+    for shape in SHAPES:
+        assert costs.seconds(shape) == pytest.approx(3 * truth(shape), rel=0.05), "the machine is slower, not one shape"
+
+
+def test_what_lies_around_the_engine_counts_for_every_batch():
+    costs = costs_of()
+    for _ in range(100):
+        costs.saw((16, 32), truth((16, 32)), truth((16, 32)) + 0.01)
+    for shape in SHAPES:
+        assert costs.seconds(shape) == pytest.approx(truth(shape) + 0.01, rel=0.02)
 
 
 def test_a_machine_that_slows_down_does_not_change_what_is_best():
@@ -52,33 +60,19 @@ def test_a_machine_that_slows_down_does_not_change_what_is_best():
     assert loop.run(200) > 0.97 * 16 / truth((16, 32)) / 3
 
 
-def test_a_hiccup_at_warm_up_is_bounded_by_what_could_run_instead():
+def test_hiccups_at_warm_up_are_seen_for_what_they_are():
     costs = costs_of(r16x32=5.0, r1x32=9.0)
-    assert costs.seconds((16, 32)) == pytest.approx(2 * truth((8, 32)))
-    assert costs.seconds((1, 32)) == pytest.approx(truth((1, 128))), "a short row may be run as a long one"
+    for shape in SHAPES:
+        assert costs.seconds(shape) == pytest.approx(truth(shape), rel=0.1)
 
 
 @pytest.mark.parametrize("wrong", ["r1x32", "r8x32", "r16x32", "r32x32"])
-@pytest.mark.parametrize("factor", [0.4, 2.0])
-def test_a_wrong_warm_up_is_forgotten_while_serving(wrong: str, factor: float):
+@pytest.mark.parametrize("factor", [0.7, 2.0, 5.0])
+def test_one_wrong_time_at_warm_up_changes_no_choice(wrong: str, factor: float):
     loop = Loop(costs_of(**{wrong: factor}), truth, itertools.repeat(32))
     loop.run(60)
     best = 16 / truth((16, 32))
     assert loop.run(100) > 0.97 * best
-    assert loop.most_used(100) == (16, 32)
-
-
-def test_a_shape_that_was_slow_for_a_while_is_tried_again():
-    is_slow = True
-
-    def takes(shape: Shape) -> float:
-        return truth(shape) * (4 if is_slow and shape == (16, 32) else 1)
-
-    loop = Loop(costs_of(), takes, itertools.repeat(32))
-    loop.run(100)
-    assert loop.most_used(50) != (16, 32)
-    is_slow = False
-    loop.run(800)
     assert loop.most_used(100) == (16, 32)
 
 
@@ -88,12 +82,6 @@ def test_hiccups_do_not_drive_the_best_shape_out():
     loop.run(100)
     loop.run(400)
     assert Counter(loop.ran[-400:])[(16, 32)] > 300
-
-
-def test_trying_out_costs_next_to_nothing():
-    loop = Loop(costs_of(), truth, itertools.repeat(32))
-    assert loop.run(1000) > 0.985 * 16 / truth((16, 32))
-    assert set(loop.ran) >= {(8, 32), (16, 32)}
 
 
 def test_clients_who_wait_for_answers_keep_the_engine_in_full_batches():
@@ -146,19 +134,10 @@ def any_shape() -> Costs:
     return Costs({shape: truth(shape) for shape in SHAPES}, takes_any_shape=True)
 
 
-def test_a_batch_between_two_shapes_is_thought_to_take_its_share_of_the_one_around_it():
+def test_a_batch_of_a_shape_that_never_ran_takes_what_its_rows_and_tokens_say():
     costs = any_shape()
-    assert truth((8, 32)) < costs.seconds((9, 32)) < costs.seconds((12, 32)) < truth((16, 32))
-    assert costs.seconds((12, 32)) == pytest.approx(truth((12, 32)), rel=0.1)
-    assert costs.seconds((1, 96)) == pytest.approx(truth((1, 96)), rel=0.1)
-
-
-def test_a_batch_that_was_seen_corrects_the_shape_around_it():
-    costs = any_shape()
-    for _ in range(30):
-        costs.saw((12, 32), 2 * truth((12, 32)))
-    assert costs.seconds((12, 32)) == pytest.approx(2 * truth((12, 32)), rel=0.05)
-    assert costs.seconds((16, 32)) == pytest.approx(2 * truth((16, 32)), rel=0.1)
+    for shape in ((9, 32), (12, 32), (1, 96), (3, 72)):
+        assert costs.seconds(shape) == pytest.approx(truth(shape), rel=0.01)
 
 
 def test_batches_of_any_shape_have_no_row_too_many_and_hardly_a_token():
