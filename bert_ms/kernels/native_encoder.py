@@ -89,6 +89,7 @@ class Layers(nn.Cell):
             dout, gradients = found[0], (*found[1:], *gradients)
         return dout, ops.zeros_like(mask), gradients
 
+
 class Encoder(nn.Cell):
     """Embeddings and all layers in evaluation, as two operators, for inputs that it `serves`.
 
