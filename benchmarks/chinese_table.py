@@ -89,7 +89,9 @@ def _summary(name: str, results: Results) -> str:
     shown = [_mean_of(scores[side]) for side in SIDES]
     both = sorted(set(scores[SIDES[0]]) & set(scores[SIDES[1]]))
     ahead = [scores[SIDES[0]][seed] - scores[SIDES[1]][seed] for seed in both]
-    difference = f"{statistics.mean(ahead):+.2f}" if ahead else ""
+    tried = [{r["rate"] for r in results if _is(r, name, side) and r["seed"] == first} for side in SIDES]
+    is_fair = all(rates == set(RATES) for rates in tried)  # the rate that a side still lacks may be its better one
+    difference = f"{statistics.mean(ahead):+.2f}" if ahead and is_fair else "not all rates tried"
     named = ", ".join(map(str, seeds))
     return f"| {TASKS[name].title} | {TASKS[name].metric} | {named} | {' | '.join(shown)} | {difference} |"
 
