@@ -18,6 +18,7 @@ import argparse
 import datetime
 import json
 import os
+import re
 import resource
 import shlex
 import subprocess
@@ -54,8 +55,8 @@ def main() -> None:
                     rate = choose(read(kept), task, side, seed, first=options.seeds[0], number=rate_number)
                     if rate is not None:
                         finetuned(task, side, seed, rate, options)
-                        report(work, options.output)
-    print(report(work, options.output))
+                        report(options)
+    print(report(options))
 
 
 def choose(results: list[dict[str, Any]], task: str, side: str, seed: int, *, first: int, number: int) -> float | None:
@@ -166,17 +167,21 @@ def finetuning_command(task: str, side: str, seed: int, rate: float, options: ar
     return ["train", "-c", chosen.config, *(f"{key}={value}" for key, value in settings.items())]
 
 
-def report(work: Path, output: Path) -> str:
-    """Write the table of all results so far; returns it."""
-    pretraining, results = (
-        json.loads((work / "pretraining.json").read_text(encoding="utf-8")),
-        read(work / "results.jsonl"),
-    )
+def report(options: argparse.Namespace) -> str:
+    """Write the table of all results so far, those of other commands too; returns it, empty before pretraining."""
+    work, output = options.work, options.output
+    if not (work / "pretraining.json").is_file():
+        return ""
+    pretraining = json.loads((work / "pretraining.json").read_text(encoding="utf-8"))
+    results = read(work / "results.jsonl")
     text = table(pretraining, results, rows=ROWS)
     output.mkdir(parents=True, exist_ok=True)
     (output / "chinese.md").write_text(text, encoding="utf-8")
-    content = {"pretraining": pretraining, "finetuning": results}
-    (output / "chinese.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    content = json.dumps({"pretraining": pretraining, "finetuning": results}, indent=1) + "\n"
+    for place, name in ((work, "WORK"), (options.data, "DATA")):
+        content = content.replace(f"{place}/", f"{name}/")
+    content = re.sub(rf"[^\s=]*/(configs/{CONFIG.name})", r"\1", content)
+    (output / "chinese.json").write_text(content, encoding="utf-8")
     return text
 
 

@@ -82,3 +82,15 @@ def test_each_side_is_told_by_its_better_learning_rate() -> None:
 def test_sides_are_not_compared_before_each_has_tried_every_rate() -> None:
     results = [result(side, 42, RATES[0], 30.0) for side in SIDES]
     assert "| 30.00 | 30.00 | not all rates tried |" in table(PRETRAINING, results, rows=2000)
+
+
+def test_the_figures_name_no_folder_of_the_machine_that_made_them(tmp_path: Path) -> None:
+    work, data = tmp_path / "made", tmp_path / "given"
+    work.mkdir()
+    options = argparse.Namespace(data=data, work=work, threads=1, output=tmp_path / "out")
+    command = " ".join(["bert-ms", *chinese.pretraining_command(work, 1), f"data.eval_file={data / 'x'}"])
+    (work / "pretraining.json").write_text(json.dumps({**PRETRAINING, "command": command}), "utf-8")
+    assert "20.0 minutes" in chinese.report(options)
+    told = json.loads((tmp_path / "out" / "chinese.json").read_text("utf-8"))["pretraining"]["command"]
+    assert "vocab=WORK/vocabulary/vocab.txt" in told and "config=configs/bert_small_zh.json" in told
+    assert "eval_file=DATA/x" in told and str(tmp_path) not in told
