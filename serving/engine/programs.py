@@ -66,7 +66,7 @@ class Program:
     @property
     def takes_any_shape(self) -> bool:
         """Whether batches of every shape run without being compiled for, once one has run."""
-        return self.opened.format == "onnx" or bool(getattr(self.opened.backend, "takes_any_shape", False))
+        return self.opened.backend.takes_any_shape
 
     @property
     def takes_positions(self) -> bool:

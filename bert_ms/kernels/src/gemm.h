@@ -83,6 +83,27 @@ void pack(const Source &source, int64_t lines, int64_t first, int64_t depth, cha
   });
 }
 
+// How the blocks of a product are divided among tasks: rectangles of at most so many panels, narrower where threads would
+// be without work.
+struct Rectangles {
+  int64_t rows, columns, height, width, across;  // panels of all and of a task, tasks beside each other
+  Rectangles(int64_t rows, int64_t columns, int64_t highest, int64_t widest) : rows(rows), columns(columns) {
+    const int64_t high = ceil_div(rows, highest);
+    height = ceil_div(rows, high);
+    width = widest;
+    while (width > 1 && high * ceil_div(columns, width) < 6 * threads()) width /= 2;
+    across = ceil_div(columns, width);
+  }
+  // Calls body(i0, i1, j0, j1), the panels of a task, for each, in parallel.
+  template <class Body>
+  void each(Body &&body) const {
+    parallel(ceil_div(rows, height) * across, [&](int64_t task) {
+      const int64_t i0 = task / across * height, j0 = task % across * width;
+      body(i0, std::min(rows, i0 + height), j0, std::min(columns, j0 + width));
+    });
+  }
+};
+
 // All blocks of packed A [rows, depth] times packed B [depth, columns]; finish(row, column, c) takes each c[32 * 32].
 // A task is a rectangle of blocks, which it goes through in stretches of the depth: with tiles the A panels of a stretch
 // stay in the second-level cache while the B panels pass by, with floats all of both, and rows are finished in one go.
@@ -90,15 +111,11 @@ template <class Finish>
 void multiply(const char *a, int64_t rows, const char *b, int64_t columns, int64_t depth, Finish &&finish) {
   constexpr int64_t LONGEST = BERT_AMX ? 32 : 12, HIGH = BERT_AMX ? 6 : 4, WIDE = 8;
   const size_t bytes = panel_bytes(depth);
-  const int64_t a_panels = ceil_div(rows, PANEL), b_panels = ceil_div(columns, PANEL), all = steps(depth);
-  const int64_t high = ceil_div(a_panels, HIGH), height = ceil_div(a_panels, high);
-  int64_t width = WIDE;
-  while (width > 1 && high * ceil_div(b_panels, width) < 6 * threads()) width /= 2;
-  const int64_t wide = ceil_div(b_panels, width), stretch = ceil_div(all, ceil_div(all, LONGEST));
-  parallel(high * wide, [&](int64_t task) {
+  const int64_t all = steps(depth), stretch = ceil_div(all, ceil_div(all, LONGEST));
+  const Rectangles rectangles(ceil_div(rows, PANEL), ceil_div(columns, PANEL), HIGH, WIDE);
+  rectangles.each([&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
     prepare_thread();
-    const int64_t i0 = task / wide * height, tall = std::min(a_panels - i0, height);
-    const int64_t j0 = task % wide * width, broad = std::min(b_panels - j0, width);
+    const int64_t tall = i1 - i0, broad = j1 - j0;
     float *sums = reinterpret_cast<float *>(local_scratch(0, HIGH * WIDE * PANEL * PANEL * 4));
     for (int64_t s = 0; s < all; s += stretch)
       for (int64_t n = 0; n < tall * broad; n++) {
@@ -125,14 +142,9 @@ template <class Finish>
 void multiply_by_lines(const char *x, int64_t rows, const float *w, int64_t lines, int64_t depth, Finish &&finish) {
   constexpr int64_t HIGH = 6, WIDE = 8;
   const size_t bytes = panel_bytes(depth);
-  const int64_t x_panels = ceil_div(rows, PANEL), w_panels = ceil_div(lines, PANEL), padded = steps(depth) * DEPTH;
-  const int64_t high = ceil_div(x_panels, HIGH), height = ceil_div(x_panels, high);
-  int64_t width = WIDE;
-  while (width > 1 && high * ceil_div(w_panels, width) < 6 * threads()) width /= 2;
-  const int64_t wide = ceil_div(w_panels, width);
-  parallel(high * wide, [&](int64_t task) {
-    const int64_t i0 = task / wide * height, i1 = std::min(x_panels, i0 + height);
-    const int64_t j0 = task % wide * width, j1 = std::min(w_panels, j0 + width);
+  const int64_t padded = steps(depth) * DEPTH;
+  const Rectangles rectangles(ceil_div(rows, PANEL), ceil_div(lines, PANEL), HIGH, WIDE);
+  rectangles.each([&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
     alignas(64) float c[PANEL * PANEL];
     for (int64_t j = j0; j < j1; j++) {
       const float *at = w + j * PANEL * depth;
