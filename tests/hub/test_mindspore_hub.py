@@ -56,23 +56,29 @@ def stand_in(card: Path, *args: Any, pretrained: bool = True, **kwargs: Any) -> 
     return network, left
 
 
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """mindspore_hub itself with its cache in `tmp_path/hub`; names of hosts and links are answered here."""
+    module = pytest.importorskip("mindspore_hub", reason="mindspore_hub is not installed (it is not on PyPI)")
+    monkeypatch.setattr("socket.gethostbyname", lambda host: "127.0.0.1")
+    monkeypatch.setattr("mindspore_hub._utils.check.urlopen", lambda request, context: None)
+    monkeypatch.setattr("mindspore_hub.manage.CACHE_DIR", str(tmp_path / "hub"))
+    monkeypatch.setattr(sys, "path", [*sys.path])  # to which it adds the repository's folder
+    return module
+
+
 @pytest.fixture(params=["stand-in", "mindspore_hub"])
-def hub_load(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Load:
+def hub_load(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Load:
     """Loads a card, by `stand_in` or by the hub itself; gives the network and the names that were left over."""
     if request.param == "stand-in":
         return stand_in
-    hub = pytest.importorskip("mindspore_hub", reason="mindspore_hub is not installed (it is not on PyPI)")
-    modules = {name: importlib.import_module(f"mindspore_hub.{name}") for name in ("load", "_utils.check", "manage")}
-    monkeypatch.setattr("socket.gethostbyname", lambda host: "127.0.0.1")
-    monkeypatch.setattr(modules["_utils.check"], "urlopen", lambda request, context: None)
-    monkeypatch.setattr(modules["manage"], "CACHE_DIR", str(tmp_path / "hub"))
-    monkeypatch.setattr(sys, "path", [*sys.path])  # to which it adds the repository's folder
+    hub = request.getfixturevalue("hub")
     left: list[str] = []
 
     def filled(network: Any, parameters: Any) -> None:
         left.extend(ms.load_param_into_net(network, parameters)[0])
 
-    monkeypatch.setattr(modules["load"], "load_param_into_net", filled)
+    monkeypatch.setattr(importlib.import_module("mindspore_hub.load"), "load_param_into_net", filled)
 
     def load(card: Path, *args: Any, **kwargs: Any) -> tuple[Any, list[str]]:
         left.clear()
@@ -165,6 +171,23 @@ def test_a_squad_card_of_the_hub_is_filled_completely(
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # its own
+def test_a_name_of_the_hub_finds_our_entry_point_in_its_cache(
+    hub: Any, hub_card: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "hub" / "mindspore" / "1.5"
+    folder.mkdir(parents=True)
+    card = hub_card("modelzoo_squad", "squad.ckpt")
+    for path in (card, card.parent / "modelzoo_squad.ckpt", card.parent / "config.json", card.parent / "bert"):
+        path.rename(folder / path.name)
+    network = hub.load("mindspore/1.5/card", seq_length=24)
+    filled = ms.load_checkpoint(str(folder / "modelzoo_squad.ckpt"))
+    parameters = list(network.get_parameters())
+    assert len(parameters) > 40
+    for parameter in parameters:
+        np.testing.assert_array_equal(parameter.asnumpy(), filled[parameter.name].asnumpy())
+
+
 @pytest.mark.parametrize(
     ("fixture", "file"),
     [
@@ -180,6 +203,26 @@ def test_an_encoder_card_is_filled_completely(
     network, left = hub_load(hub_card(fixture, file))
     assert left == []
     assert {p.name for p in network.get_parameters()} <= set(ms.load_checkpoint(str(golden(fixture) / file)))
+
+
+@pytest.mark.parametrize(
+    ("fixture", "file", "task"),
+    [
+        ("modelzoo_cls", "classifier.ckpt", "sequence-classification"),  # as the hub's card of TNEWS
+        ("modelzoo_ner", "ner.ckpt", "token-classification"),  # of CLUENER
+        ("modelzoo_ner_crf", "ner.ckpt", "token-classification"),  # of CLUENER with a CRF
+        ("modelzoo_ner_crf_lstm", "ner.ckpt", "token-classification"),  # of Chinese entities by BiLSTM and CRF
+    ],
+)
+def test_a_card_with_labels_is_filled_head_included(
+    hub_load: Load, hub_card: Callable[..., Path], fixture: str, file: str, task: str
+) -> None:
+    network, left = hub_load(hub_card(fixture, file, name="bert_finetune"), task=task)
+    assert left == []
+    golden_one = Fixture(fixture, task)
+    inputs = tuple(ms.Tensor(array) for array in golden_one.inputs())
+    ours, theirs = network(*inputs), bert_ms.from_pretrained(golden_one.source, task)(*inputs)
+    np.testing.assert_array_equal(ours.asnumpy(), theirs.asnumpy())
 
 
 def test_a_card_without_configuration_needs_only_what_shapes_do_not_tell(

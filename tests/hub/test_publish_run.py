@@ -19,9 +19,7 @@ TAGS = PACKAGED_DATA / "pipelines" / "tags"
 def run(tmp_path: Path, pynative_mode: None) -> Path:
     body = "# tags\n\nWhat it is."
     scores = {"f1": 50.0}
-    publish.publish(
-        TAGS, tmp_path / "run", name="tags", body=body, evaluation=scores, licence="MIT", companions=TAGS
-    )
+    publish.publish(TAGS, tmp_path / "run", name="tags", body=body, evaluation=scores, licence="MIT", companions=TAGS)
     return tmp_path / "run"
 
 
