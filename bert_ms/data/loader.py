@@ -182,16 +182,23 @@ def take(features: Features, rows: np.ndarray) -> Features:
                     meta=features.meta)  # fmt: skip
 
 
-def pad(features: Features, length: int, *, size: int, pad_token_id: int) -> dict[str, np.ndarray]:
-    """Rows as arrays [size, length]; what is missing of rows and of tokens is padding, with labels -100 (or nan)."""
-    count = len(features)
+def pad(
+    features: Features, length: int, *, size: int, pad_token_id: int, rows: int | None = None
+) -> dict[str, np.ndarray]:
+    """Rows as arrays [size, length]; what is missing of rows and of tokens is padding, with labels -100 (or nan).
+
+    Only the first `rows` are taken, all of them by default. With none the others still tell which labels are one a
+    token: of features without a row that cannot be seen.
+    """
+    count = len(features) if rows is None else rows
+    tokens = int(features.row_splits[count])
     lengths = np.zeros(size, np.int64)
-    lengths[:count] = features.lengths()
+    lengths[:count] = features.lengths()[:count]
     mask = np.arange(length) < lengths[:, None]
 
     def spread(column: np.ndarray, fill: float) -> np.ndarray:
         result = np.full(mask.shape, fill, column.dtype)
-        result[mask] = column
+        result[mask] = column[:tokens]
         return result
 
     batch = {
@@ -205,16 +212,19 @@ def pad(features: Features, length: int, *, size: int, pad_token_id: int) -> dic
             batch[name] = spread(column, fill)
         else:
             batch[name] = np.full((size, *column.shape[1:]), fill, column.dtype)
-            batch[name][:count] = column
+            batch[name][:count] = column[:count]
     return batch
 
 
 def _padded(source: RowSource, batches: BatchPlan, begin: int) -> Iterator[dict[str, np.ndarray]]:
     groups, lengths = batches.rows[begin:], batches.lengths[begin:]
     pad_token_id, size = source.pad_token_id(), source.group()
-    streamed = source.stream(_rows_of(group[group != plan.FILLER], size) for group in groups)
-    for group, length, features in zip(groups, lengths.tolist(), streamed, strict=True):
-        batch = pad(features, length, size=len(group) * size, pad_token_id=pad_token_id)
+    taken = [group[group != plan.FILLER] for group in groups]
+    # a worker's last batch may have no row at all: one is read to see what its labels are like
+    streamed = source.stream(_rows_of(rows if len(rows) else np.zeros(1, rows.dtype), size) for rows in taken)
+    for group, rows, length, features in zip(groups, taken, lengths.tolist(), streamed, strict=True):
+        kept = len(rows) * size
+        batch = pad(features, length, size=len(group) * size, pad_token_id=pad_token_id, rows=kept)
         if size > 1:
             batch = {name: _grouped(name, column, size) for name, column in batch.items()}
         yield {**batch, ROW: group.astype(np.int32)}

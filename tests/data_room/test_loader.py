@@ -131,6 +131,16 @@ def test_filler_rows_are_all_padding(features: Features) -> None:
     assert (last["labels"][3:] == -100).all() and (last["start_positions"][3:] == -100).all()
 
 
+def test_a_workers_batch_without_any_row_has_the_shapes_of_the_others(features: Features) -> None:
+    few = take(features, np.arange(3))
+    first, second = (list(EvaluationBatches(few, batch_size=4, rank=rank, size=2)) for rank in (0, 1))
+    assert sorted(_rows(first)) == [-1, 0, 1, 2] and _rows(second) == [-1] * 4
+    for name, column in first[0].items():
+        assert (second[0][name].shape, second[0][name].dtype) == (column.shape, column.dtype)
+    assert not second[0]["attention_mask"].any()
+    assert (second[0]["labels"] == -100).all() and (second[0]["start_positions"] == -100).all()
+
+
 def test_fewer_rows_than_a_batch_still_fill_it(features: Features) -> None:
     few = take(features, np.array([4, 2, 7]))
     batch = next(Batches(few, batch_size=16, seed=1).starting_at(0))
