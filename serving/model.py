@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -46,7 +47,9 @@ class LoadedModel:
         self._tokenizer = Tokenizer.from_pretrained(path)
         self._sentences = read_settings(path) if path.is_dir() else SentenceSettings()
         longest = self._sentences.max_length if spec.max_length is None else None
-        self.keeper = Keeper(spec, str(path), longest=longest, accept=self._accept, tell=tell, start=start)
+        # No method of this: what refers back is found by the garbage collector only, which comes late to megabytes.
+        accept = functools.partial(_check_served, self._tokenizer)
+        self.keeper = Keeper(spec, str(path), longest=longest, accept=accept, tell=tell, start=start)
 
     @property
     def state(self) -> State:
@@ -122,13 +125,19 @@ class LoadedModel:
             raise Unavailable(f"model {self.name!r} is not ready: {self.reason}.", code=code, retry_after=5.0)
         return Answerer(self.keeper, hello, self._tokenizer, self._sentences)
 
-    def _accept(self, hello: Hello) -> None:
-        if hello.pipeline not in KINDS_OF:
-            raise EngineRefused(
-                f"task {hello.task!r} is not served: expected a network for {', '.join(KINDS_OF)}. Any BERT embeds "
-                f"with task encoder."
-            )
-        try:
-            self._tokenizer.check_against(hello.config.vocab_size)
-        except TokenizerError as error:
-            raise EngineRefused(str(error)) from None
+
+def _check_served(tokenizer: Tokenizer, hello: Hello) -> None:
+    """See that an engine's network is of a kind that is served, and has a row for each piece of the vocabulary.
+
+    Raises:
+        EngineRefused: it is not, or has not.
+    """
+    if hello.pipeline not in KINDS_OF:
+        raise EngineRefused(
+            f"task {hello.task!r} is not served: expected a network for {', '.join(KINDS_OF)}. Any BERT embeds "
+            f"with task encoder."
+        )
+    try:
+        tokenizer.check_against(hello.config.vocab_size)
+    except TokenizerError as error:
+        raise EngineRefused(str(error)) from None

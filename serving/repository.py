@@ -13,6 +13,7 @@ from typing import Any
 
 from bert_ms.errors import BertMsError, unknown
 
+from . import memory
 from .engine.process import EngineProcess
 from .faults import LoadFailed, Unavailable, UnknownModel, WrongTask
 from .model import LoadedModel
@@ -161,6 +162,8 @@ class ModelRepository:
             return
         served.refuse()
         _end(served, served.model)
+        del served
+        memory.give_back()
 
     def drain(self, timeout: float) -> bool:
         """See `service.Repository`."""
@@ -204,6 +207,7 @@ class ModelRepository:
         self._specs[spec.name] = spec
         if before is not None:
             _end(before, before.change(model))
+            memory.give_back()  # the old model's
         if self._is_closed:  # meanwhile
             model.keeper.close()
 

@@ -157,6 +157,8 @@ class Keeper:
             except Exception as error:  # nothing else may end the thread while requests wait for it
                 logger.exception("model %s: the engine's thread failed", self._spec.name)
                 self._restarts(EngineGone(f"{type(error).__name__}: {error}"))
+        # Both refer back to this: together they would stay, with the tokenizer, until the garbage collector comes.
+        self._feeder = self._queue = None
         self._settled.set()
 
     def _once(self) -> None:

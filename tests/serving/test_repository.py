@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -164,6 +166,27 @@ def test_loading_anew_loses_no_request_and_leaves_nothing_behind(opened):
     assert not faults and len(answered) > 12
     assert [engine.is_alive for engine in world.engines] == [False] * 12 + [True]
     assert (descriptors(), threading.active_count()) == (files, threads)
+
+
+def test_the_old_model_is_gone_without_the_garbage_collector(opened):
+    repository, world = opened("a", "b")
+    gc.collect()
+    gc.disable()
+    try:
+        for leave in (repository.load, repository.unload):
+            for name in ("a", "b"):
+                ask(repository, name)
+                model = repository.get(name).model
+                parts = {"model": model, "tokenizer": model._tokenizer, "keeper": model.keeper,
+                         "queue": model.keeper._queue, "feeder": model.keeper._feeder,
+                         "thread": model.keeper._thread}  # fmt: skip
+                left = {part: weakref.ref(value) for part, value in parts.items()}
+                del model, parts
+                leave(name)
+                world.engines.clear()  # of this test's own
+                assert [part for part, value in left.items() if value() is not None] == []
+    finally:
+        gc.enable()
 
 
 def test_a_request_stays_with_the_model_that_it_came_to(opened):
