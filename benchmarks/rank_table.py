@@ -16,12 +16,13 @@ def table(results: Results) -> str:
     lines = [
         "# Ranked without training, and trained",
         "",
-        "`bert-ms hub rank` on 1,000 rows, and the same checkpoints trained on the same rows, two epochs, then scored "
+        "`bert-ms hub rank` on 1,000 rows, and the same checkpoints trained on 2,000, those among them, for four "
+        "epochs, then scored "
         "on rows that neither saw (the mean over the seeds; from the least to the greatest where there are several). "
         "Scores in percent; in brackets after LogME and probe: 95 % intervals. `random` has weights that learned "
         "nothing.",
         "",
-        "`python benchmarks/rank.py --data DIR --work DIR --checkpoints minilm mlm=DIR chinese=DIR`",
+        "`python benchmarks/rank.py --data DIR --work DIR --checkpoints minilm chinese=DIR`",
         "",
         "| data | checkpoint | LogME | probe | trained | place by LogME | by probe | by training |",
         "|---|---|---|---|---|---|---|---|",

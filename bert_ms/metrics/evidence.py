@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,28 +23,54 @@ class Moments:
         gram: F^T F, float64 [D, D].
         cross: F^T Y, float64 [D, C].
         squares: y^T y of each column, float64 [C].
+        vector_sum: of the rows of F, float64 [D].
+        column_sum: of the rows of Y, float64 [C].
     """
 
     count: int
     gram: np.ndarray
     cross: np.ndarray
     squares: np.ndarray
+    vector_sum: np.ndarray
+    column_sum: np.ndarray
 
     @classmethod
     def of(cls, vectors: np.ndarray, columns: np.ndarray) -> Moments:
         """Of vectors float [N, D] and label columns float [N, C]."""
         vectors, columns = np.asarray(vectors, np.float64), np.asarray(columns, np.float64)
-        return cls(len(vectors), vectors.T @ vectors, vectors.T @ columns, np.square(columns).sum(0))
+        return cls(
+            count=len(vectors),
+            gram=vectors.T @ vectors,
+            cross=vectors.T @ columns,
+            squares=np.square(columns).sum(0),
+            vector_sum=vectors.sum(0),
+            column_sum=columns.sum(0),
+        )
 
     def __add__(self, other: Moments) -> Moments:
-        return Moments(
-            self.count + other.count, self.gram + other.gram, self.cross + other.cross, self.squares + other.squares
-        )
+        return Moments(*(one + more for one, more in zip(self._parts(), other._parts(), strict=True)))
 
     def __sub__(self, other: Moments) -> Moments:
+        return Moments(*(one - less for one, less in zip(self._parts(), other._parts(), strict=True)))
+
+    def centred(self) -> Moments:
+        """Of the same rows with the means of vectors and columns taken away, so that the model has an intercept.
+
+        Without it a vector's direction that all rows share has to serve as one, and labels that few rows have are
+        explained by how well it does.
+        """
+        mean, count = self.vector_sum / self.count, self.count
         return Moments(
-            self.count - other.count, self.gram - other.gram, self.cross - other.cross, self.squares - other.squares
+            count=count,
+            gram=self.gram - count * np.outer(mean, mean),
+            cross=self.cross - np.outer(mean, self.column_sum),
+            squares=self.squares - np.square(self.column_sum) / count,
+            vector_sum=np.zeros_like(self.vector_sum),
+            column_sum=np.zeros_like(self.column_sum),
         )
+
+    def _parts(self) -> tuple[Any, ...]:
+        return self.count, self.gram, self.cross, self.squares, self.vector_sum, self.column_sum
 
 
 def logme(moments: Moments) -> float:

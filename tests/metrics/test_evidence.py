@@ -98,6 +98,26 @@ def test_parts_add_up_to_the_whole() -> None:
     np.testing.assert_allclose(log_evidence(whole - begin), log_evidence(rest), atol=1e-8)
 
 
+def test_centred_moments_are_those_of_centred_rows() -> None:
+    vectors, columns = data(40, 7)
+    vectors = vectors + 5
+    expected = Moments.of(vectors - vectors.mean(0), columns - columns.mean(0))
+    np.testing.assert_allclose(log_evidence(Moments.of(vectors, columns).centred()), log_evidence(expected), atol=1e-8)
+    begin, rest = Moments.of(vectors[:15], columns[:15]), Moments.of(vectors[15:], columns[15:])
+    np.testing.assert_allclose(log_evidence((begin + rest).centred()), log_evidence(expected), atol=1e-8)
+
+
+def test_a_direction_that_all_rows_share_tells_nothing_of_rare_labels() -> None:
+    """As frozen encoders' vectors have it: uncentred, the better vectors come out behind those of noise."""
+    random = np.random.default_rng(0)
+    is_rare = (random.random(4000) < 0.02).astype(np.float64)
+    columns = np.stack([is_rare, 1 - is_rare], 1)
+    noise = random.normal(size=(4000, 30)) * 0.1 + 3.0
+    telling = np.concatenate([random.normal(size=(4000, 29)), (is_rare + 0.3 * random.normal(size=4000))[:, None]], 1)
+    assert logme(Moments.of(noise, columns)) > logme(Moments.of(telling, columns))
+    assert logme(Moments.of(noise, columns).centred()) < logme(Moments.of(telling, columns).centred())
+
+
 def test_a_column_without_labels_is_refused() -> None:
     with pytest.raises(ValueError, match=r"40 rows, sums of squares \[0.0\]: expected rows with labels"):
         log_evidence(Moments.of(data(40, 7)[0], np.zeros((40, 1))))

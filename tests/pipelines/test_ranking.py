@@ -325,7 +325,7 @@ class TestErrors:
         ("rows", "told"),
         [
             (moods(12), "has 12 rows, expected at least 20"),
-            ([(text, "same") for text, _ in moods()], r"of the labels drawn \(same\), 1 occur often enough"),
+            ([(text, "same") for text, _ in moods()], r"of the labels drawn \(same\), 0 are neither at nearly all"),
             ([(text, "1.5") for text, _ in moods()], "nearly all numbers drawn are 1.5"),
         ],
         ids=["few", "one label", "one number"],

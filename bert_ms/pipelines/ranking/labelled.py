@@ -58,10 +58,13 @@ class Labelled:
 
     @property
     def is_frequent(self) -> np.ndarray:
-        """Columns of `targets` that LogME is taken of, bool [C]: no part holds all rows of a label."""
+        """Columns of `targets` that LogME is taken of, bool [C]: no part holds all rows with a label, or without it."""
         if self.kind == "number":
             return np.ones(1, bool)
-        return np.array([len(set(self.parts[column > 0])) > 1 for column in self.targets.T], bool)
+        return np.array(
+            [all(len(set(self.parts[is_it])) > 1 for is_it in (column > 0, column == 0)) for column in self.targets.T],
+            bool,
+        )
 
     def featurize(self, tokenizer: Tokenizer, data: DataConfig) -> Features:
         """The rows for one checkpoint's tokenizer, as training would have them."""
@@ -221,7 +224,7 @@ def _checked(data: Labelled, path: Path) -> Labelled:
     count = int(data.is_frequent.sum())
     if count < (1 if data.kind == "labels" else 2):
         raise DataError(
-            f"{path}: of the labels drawn ({', '.join(data.labels[:5])}), {count} occur often enough to tell them "
-            f"apart: is data.label_column the right one?"
+            f"{path}: of the labels drawn ({', '.join(data.labels[:5])}), {count} are neither at nearly all rows nor at "
+            f"nearly none: is data.label_column the right one?"
         )
     return data

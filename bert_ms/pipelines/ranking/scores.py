@@ -44,7 +44,7 @@ def score(by_kind: Mapping[str, np.ndarray], data: Labelled, measure: Measure, *
     columns = data.targets[:, data.is_frequent]
     parts = {kind: _moments(vectors, columns, data.parts) for kind, vectors in by_kind.items()}
     wholes = {kind: sum(some[1:], some[0]) for kind, some in parts.items()}
-    by_vectors = {kind: logme(whole) for kind, whole in wholes.items()}
+    by_vectors = {kind: logme(whole.centred()) for kind, whole in wholes.items()}
     best = max(by_vectors, key=lambda kind: by_vectors[kind])
     outputs = out_of_fold(by_kind[best], data.targets, data.parts, data.kind)
     statistics = measure.of_rows(outputs, data)
@@ -52,7 +52,7 @@ def score(by_kind: Mapping[str, np.ndarray], data: Labelled, measure: Measure, *
         vectors=best,
         logme=by_vectors[best],
         by_vectors=by_vectors,
-        without_part=np.array([logme(wholes[best] - part) for part in parts[best]]),
+        without_part=np.array([logme((wholes[best] - part).centred()) for part in parts[best]]),
         probe=float(measure.formula(statistics.sum(0))),
         redrawn=redrawn(statistics, measure.formula, draws=DRAWS, seed=seed),
     )
