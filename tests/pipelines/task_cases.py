@@ -49,9 +49,8 @@ class Case:
         predictions: files that predicting leaves.
         steps: that the main run trains for.
         learned: the least that the score must be after them; None where the run is too short to tell.
-        is_resumed: it is also stopped and resumed.
-        is_shared: it is also trained by two workers, which learn what one does with the double batch. That takes a
-            loss that is a mean over rows, or over equally many words in each.
+        mean_over_words: its loss is a mean over words, of which rows have more or fewer: two workers, whose means are
+            averaged, then learn what one does with two micro-batches. Others learn what one does with the double batch.
     """
 
     name: str
@@ -65,8 +64,7 @@ class Case:
     predictions: tuple[str, ...] = ("predictions.tsv", "predictions.jsonl")
     steps: int = 4
     learned: float | None = None
-    is_resumed: bool = False
-    is_shared: bool = False
+    mean_over_words: bool = False
 
     def config(self, source: Path, folder: Path, *, name: str = "run", **training: Any) -> RunConfig:
         """A run of a few steps of four rows, evaluated at the end, in `folder/name`; its data is written if need be.
@@ -221,8 +219,6 @@ CASES = (
         metric="accuracy",
         steps=60,
         learned=100.0,
-        is_resumed=True,
-        is_shared=True,
     ),
     Case(
         name="a number, of a known data set",
@@ -243,13 +239,15 @@ CASES = (
         name="choices",
         task="multiple-choice",
         write=_choices,
-        data={"text_column": "sent1", "pair_column": "sent2", "choice_columns": ("a", "b", "c"),
-              "label_column": "label"},
+        data={
+            "text_column": "sent1",
+            "pair_column": "sent2",
+            "choice_columns": ("a", "b", "c"),
+            "label_column": "label",
+        },
         metric="accuracy",
         steps=60,
         learned=100.0,
-        is_resumed=True,
-        is_shared=True,
     ),
     Case(
         name="next sentence",
@@ -268,22 +266,29 @@ CASES = (
         sections={"pretraining": PretrainingConfig(max_predictions_per_seq=1)},
         metric="loss",
         predictions=("predictions.jsonl",),
-        is_resumed=True,
-        is_shared=True,
     ),
     Case(
         name="masked n-grams",
         task="masked-lm",
         write=_raw_text,
         sections={"pretraining": PretrainingConfig(unit="ngram", masking="static", dupe_factor=2)},
+        mean_over_words=True,
         metric="loss",
         predictions=("predictions.jsonl",),
     ),
-    Case(name="next words", task="causal-lm", write=_raw_text, metric="loss", predictions=("predictions.jsonl",)),
+    Case(
+        name="next words",
+        task="causal-lm",
+        write=_raw_text,
+        mean_over_words=True,
+        metric="loss",
+        predictions=("predictions.jsonl",),
+    ),
     Case(
         name="tags",
         task="token-classification",
         write=_columns,
+        mean_over_words=True,
         metric="f1",
         predictions=_TAGGED,
         steps=60,
@@ -298,8 +303,6 @@ CASES = (
         predictions=_TAGGED,
         steps=60,
         learned=100.0,
-        is_resumed=True,
-        is_shared=True,
     ),
     Case(
         name="tags on a BiLSTM, of a known data set",
@@ -307,6 +310,7 @@ CASES = (
         write=_spans,
         model={"token_head": "lstm"},
         data={"dataset": "cluener"},
+        mean_over_words=True,
         metric="f1",
         predictions=(*_TAGGED, "cluener_predict.json"),
     ),

@@ -8,14 +8,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from bert_ms.config import RunConfig
+from bert_ms.config import LoraConfig, RegularizationConfig, RunConfig
 from bert_ms.config.loading import dump
 from bert_ms.pipelines import runs
 from bert_ms.training.launch import launch
@@ -104,7 +104,7 @@ def check_reports(case: Case, *results: runs.RunResult) -> None:
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.is_resumed], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_run_that_was_stopped_ends_with_the_same_weights(case: Case, source, trained, graph_mode):
     folder, whole = trained(case)
     parts = case.config(source, folder, name="parts", max_steps=case.steps)
@@ -118,31 +118,49 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(case: Case, source, t
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
+def pairs_of_runs(source: Path, folder: Path) -> Iterator[tuple[str, RunConfig, RunConfig]]:
+    """For one worker alone and for two together: runs that must end with the same weights, each with a name."""
+
+    def pair(case: Case, name: str = "", *, by_parts: bool = False, **sections: object) -> list[RunConfig]:
+        """With the double batch; or `by_parts` with two micro-batches, of four rows in all: they are the workers'."""
+        training = {"alone": {"batch_size": 2, "accumulate": 2} if by_parts else {"batch_size": 4},
+                    "together": {"batch_size": 2}}  # fmt: skip
+        found = [
+            case.config(source, folder / case.name, name=f"{kind} {name}", **changes)
+            for kind, changes in training.items()
+        ]
+        if by_parts:
+            sections["data"] = dataclasses.replace(found[0].data, max_train_examples=4)
+        return [dataclasses.replace(config, **sections) for config in found]
+
+    for case in CASES:
+        yield case.name, *pair(case, by_parts=case.mean_over_words)
+    yield "adapters", *pair(CASES[0], "adapters", lora=LoraConfig(rank=2))
+    # an adversarial step is one of a worker's own rows
+    twice = RegularizationConfig(fgm_epsilon=0.5, r_drop_alpha=1.0)
+    yield "adversarial steps and R-Drop", *pair(CASES[0], "twice", by_parts=True, regularization=twice)
+
+
 @pytest.mark.workers
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_two_workers_train_as_one_with_the_double_batch(source, tmp_path, graph_mode):
-    shared = [case for case in CASES if case.is_shared]
-    files, pairs = [], []
-    for number, case in enumerate(shared):
-        folder = tmp_path / str(number)
-        alone, together = (
-            without_dropout(case.config(source, folder, name=name, batch_size=batch))
-            for name, batch in (("alone", 4), ("together", 2))
-        )
-        files.append(folder / "together.yaml")
+    pairs = [(name, *map(without_dropout, both)) for name, *both in pairs_of_runs(source, tmp_path)]
+    files = []
+    for number, (_, _, together) in enumerate(pairs):
+        files.append(tmp_path / f"{number}.yaml")
         dump(together, files[-1])
-        pairs.append((case, alone, together))
     (tmp_path / "work.py").write_text(WORKER, encoding="utf-8")
     terminal = io.StringIO()
     command = [sys.executable, str(tmp_path / "work.py"), *map(str, files)]
     code = launch(command, workers=2, device="cpu", log_dir=tmp_path / "logs", terminal=terminal)
     assert code == 0, terminal.getvalue()
-    for case, alone, together in pairs:
+    for name, alone, together in pairs:
         runs.train(alone)
         first, second = (weights(Path(config.output_dir)) for config in (alone, together))
-        for name in first:
-            np.testing.assert_allclose(second[name], first[name], atol=2e-5, err_msg=f"{case.name}: {name}")
+        assert first.keys() == second.keys()
+        for key in first:
+            np.testing.assert_allclose(second[key], first[key], atol=2e-5, err_msg=f"{name}: {key}")
         left = [json.loads((Path(c.output_dir) / "result.json").read_text())["scores"] for c in (alone, together)]
         assert left[0].keys() == left[1].keys()
 
