@@ -17,7 +17,8 @@ WORDS = (
 LENGTHS = ("8", "32", "128", "384", "zipf")
 MOST = 384  # tokens of a text
 STEP = 8
-KINDS = ("embed", "classify", "ner", "qa", "fill-mask")
+OPENAI = "openai"  # vectors by the route of OpenAI's API, which other servers have too
+KINDS = ("embed", "classify", "ner", "qa", "fill-mask", OPENAI)
 
 
 def lengths(name: str, rng: random.Random) -> Iterator[int]:
@@ -46,8 +47,13 @@ def text(tokens: int, rng: random.Random) -> str:
     return " ".join(rng.choices(WORDS, k=max(1, tokens - 2)))
 
 
+def path_of(kind: str) -> str:
+    """The route that takes the bodies of `requests`."""
+    return "/v1/embeddings" if kind == OPENAI else f"/api/v1/{kind}"
+
+
 def requests(kind: str, length: str, seed: int, model: str | None = None) -> Iterator[bytes]:
-    """Bodies for `/api/v1/<kind>`, one input each.
+    """Bodies for the route of a kind, one input each.
 
     Raises:
         ValueError: the kind or the length is none.
@@ -62,4 +68,4 @@ def requests(kind: str, length: str, seed: int, model: str | None = None) -> Ite
     named = {"model": model} if model else {}
     for tokens in lengths(length, rng):
         one = make[kind](tokens) if kind in make else text(tokens, rng)
-        yield json.dumps({"inputs": [one], **named}).encode()
+        yield json.dumps({"input" if kind == OPENAI else "inputs": [one], **named}).encode()

@@ -3,6 +3,7 @@
     python benchmarks/serving_load.py http://127.0.0.1:8080 --metrics http://127.0.0.1:8081/metrics
     python benchmarks/serving_load.py ours=http://127.0.0.1:8080 flask=http://127.0.0.1:8090 --kind embed
     python benchmarks/serving_load.py --start minilm            # starts ours and serving_peer.py, and compares them
+    python benchmarks/serving_load.py ours=http://127.0.0.1:8080 theirs=http://127.0.0.1:7997 --kind openai --model minilm
 
 Closed loops (so many clients, each asks again when it is answered), then open loops (requests at random moments at a
 rate; time is counted from when a request was due). Every text is another one. A key is read from BERTMS_API_KEY; the
@@ -75,7 +76,7 @@ def run(
 ) -> dict[str, Any]:
     """One load on one server, after a shorter one that is not counted."""
     bodies = load_texts.requests(options.kind, length, seed, options.model)
-    path = options.path or f"/api/v1/{options.kind}"
+    path = options.path or load_texts.path_of(options.kind)
     key = os.environ.get("BERTMS_API_KEY")
 
     async def loads() -> dict[str, Any]:
@@ -114,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peer-source", metavar="DIR", help="the same model for the peer; default the one of --start")
     parser.add_argument("--kind", choices=load_texts.KINDS, default="embed")
     parser.add_argument("--model", help="name of the model in requests")
-    parser.add_argument("--path", help="of the route; default /api/v1/KIND")
+    parser.add_argument("--path", help="of the route; default the kind's")
     parser.add_argument("--metrics", metavar="URL", help="of the first server's admin port: for padding and batches")
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 8, 32, 128], help="of closed loops")
     parser.add_argument("--rates", type=float, nargs="*", default=[], help="requests a second of open loops")
