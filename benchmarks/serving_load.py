@@ -3,7 +3,7 @@
     python benchmarks/serving_load.py http://127.0.0.1:8080 --metrics http://127.0.0.1:8081/metrics
     python benchmarks/serving_load.py ours=http://127.0.0.1:8080 flask=http://127.0.0.1:8090 --kind embed
     python benchmarks/serving_load.py --start minilm            # starts ours and serving_peer.py, and compares them
-    python benchmarks/serving_load.py ours=http://127.0.0.1:8080 theirs=http://127.0.0.1:7997 --kind openai --model minilm
+    python benchmarks/serving_load.py ours=http://127.0.0.1:8080 other=http://127.0.0.1:7997 --kind openai --model M
 
 Closed loops (so many clients, each asks again when it is answered), then open loops (requests at random moments at a
 rate; time is counted from when a request was due). Every text is another one. A key is read from BERTMS_API_KEY; the
