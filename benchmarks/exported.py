@@ -1,7 +1,10 @@
-"""Exported networks against the Cell that they were made of:  python benchmarks/exported.py runs/squad_sample
+"""Exported networks against the Cell that they were made of:
+
+    python benchmarks/exported.py runs/squad_sample [--shapes base]
 
 Makes ONNX float32, INT8 dynamic and INT8 static of a network that answers questions, runs them and the Cell turn and
-turn about on the same rows of the packaged sample, and scores each on all of it.
+turn about on the same rows of the packaged sample, and scores each on --evaluation. Networks of --shapes
+have random weights: they are timed, not scored.
 """
 
 from __future__ import annotations
@@ -19,13 +22,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.shapes import MODELS, random_network
 from benchmarks.turns import HERE, Side, machine, shown, spread
 
 TITLE = "Exported networks, question answering"
 NOTES = (
     "One forward pass from numpy ids to numpy logits, on the longest rows of the packaged sample that fit; the ratio "
-    "is to the Cell in float32, turn by turn. Exact match and F1 are of all 421 questions of the sample, by "
-    "`bert-ms evaluate`. INT8 was calibrated on 64 windows of the sample's training questions."
+    "is to the Cell in float32, turn by turn. Exact match and F1 are by `bert-ms evaluate`, of all questions. INT8 was "
+    "calibrated on 64 windows of the sample's training questions. Where there are no scores the weights are random: "
+    "such a network stands for the speed of its shape."
 )
 TRAINING = HERE.parent / "bert_ms/sample/squad_train.json"
 CELL = "Cell, float32"
@@ -34,8 +39,8 @@ EXPORTS: dict[str, list[str]] = {
     "ONNX, INT8 dynamic": ["--quantize", "dynamic", "--calibration", str(TRAINING)],
     "ONNX, INT8 static": ["--quantize", "static", "--calibration", str(TRAINING)],
 }
-HEAD = "| network | batch | rows/s: median (min-max) | times the Cell, pair by pair | EM | F1 | F1 lost | MB |\n"
-RULE = "|---|---|---|---|---|---|---|---|"
+HEAD = "| of | network | batch | rows/s: median (min-max) | times the Cell, pair by pair | EM | F1 | F1 lost | MB |\n"
+RULE = "|---|---|---|---|---|---|---|---|---|"
 
 
 def command(*arguments: str, threads: int) -> None:
@@ -50,22 +55,22 @@ def command(*arguments: str, threads: int) -> None:
         raise SystemExit(f"bert-ms {' '.join(arguments)} ended with exit code {done.returncode}.")
 
 
-def exported(options: argparse.Namespace, folder: Path) -> dict[str, Path]:
+def exported(source: Path, folder: Path, threads: int) -> dict[str, Path]:
     """The source and a folder for each export, by the name of the network."""
-    found = {CELL: options.source}
+    found = {CELL: source}
     for name, arguments in EXPORTS.items():
         target = folder / f"{len(found)}"
-        command("export", str(options.source), str(target), *arguments, threads=options.threads)
+        command("export", str(source), str(target), *arguments, threads=threads)
         found[name] = target
     return found
 
 
 def scores(source: Path, folder: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Exact match and F1 on the packaged sample."""
+    """Exact match and F1."""
     output = folder / f"scores_{source.name}"
     command(
         "evaluate", "-c", options.config, f"model.source={source}", f"data.max_length={options.max_length}",
-        "data.eval_file=sample", f"output_dir={output}", threads=options.threads,
+        f"data.eval_file={options.evaluation}", f"output_dir={output}", threads=options.threads,
     )  # fmt: skip
     found = json.loads((output / "eval.json").read_text(encoding="utf-8"))
     return {name: found[name] for name in ("exact_match", "f1")}
@@ -90,32 +95,60 @@ def speeds(networks: dict[str, Path], rows: int, length: int, options: argparse.
     return {"speeds": found, "versions": {name: one.versions for name, one in sides.items()}}
 
 
-def line(name: str, batch: dict[str, Any], scored: dict[str, Any]) -> str:
+def line(subject: dict[str, Any], name: str, batch: dict[str, Any]) -> str:
     """One line of the table."""
     own, cell = batch["speeds"][name], batch["speeds"][CELL]
-    lost = scored[CELL]["f1"] - scored[name]["f1"]
-    return (
-        f"| {name} | ({batch['rows']}, {batch['length']}) | {shown(spread(own))} "
-        f"| {shown(spread([a / b for a, b in zip(own, cell, strict=True)]))} "
-        f"| {scored[name]['exact_match']:.2f} | {scored[name]['f1']:.2f} | {lost:+.2f} | {scored[name]['mb']:.0f} |"
-    )
+    networks = subject["networks"]
+    scored, before = networks[name], networks[CELL]
+    told = [""] * 3
+    if "f1" in scored:
+        told = [f"{scored['exact_match']:.2f}", f"{scored['f1']:.2f}", f"{before['f1'] - scored['f1']:+.2f}"]
+    cells = [
+        subject["name"],
+        name,
+        f"({batch['rows']}, {batch['length']})",
+        shown(spread(own)),
+        shown(spread([a / b for a, b in zip(own, cell, strict=True)])),
+        *told,
+        f"{scored['mb']:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def table(document: dict[str, Any]) -> str:
     """The comparison as Markdown."""
-    scored = document["networks"]
-    lines = "\n".join(line(name, batch, scored) for batch in document["batches"] for name in scored)
-    versions = "\n".join(f"{name}: {text}." for name, text in document["batches"][0]["versions"].items())
+    subjects = document["subjects"]
+    lines = "\n".join(line(s, name, batch) for s in subjects for batch in s["batches"] for name in s["networks"])
+    versions = "\n".join(f"{name}: {text}." for name, text in subjects[0]["batches"][0]["versions"].items())
     return (
         f"# {TITLE}\n\n{NOTES}\n\n{HEAD}{RULE}\n{lines}\n\n{document['date']}; {document['machine']}; "
-        f"{document['threads']} threads; {document['rounds']} turns of {document['steps']} steps.\n{versions}\n"
+        f"{document['threads']} threads; {document['rounds']} turns of {document['steps']} steps; scored on "
+        f"{document['evaluation']}.\n{versions}\n"
     )
+
+
+def measured(name: str, source: Path, folder: Path, options: argparse.Namespace, *, is_scored: bool) -> dict[str, Any]:
+    """Everything of one network and its exports."""
+    folder.mkdir()
+    networks = exported(source, folder, options.threads)
+    found = {one: {"mb": _mb(path)} for one, path in networks.items()}
+    if is_scored:
+        for one, path in networks.items():
+            found[one] |= scores(path, folder, options)
+    batches = []
+    for text in options.batches:
+        rows, length = map(int, text.split("x"))
+        batches.append({"rows": rows, "length": length, **speeds(networks, rows, length, options)})
+    return {"name": name, "networks": found, "batches": batches}
 
 
 def main() -> None:
     """Parse the command line, export, score, measure, and keep the table."""
     parser = argparse.ArgumentParser(description=TITLE)
     parser.add_argument("source", type=Path, help="folder of a trained network that answers questions")
+    parser.add_argument("--name", default="MiniLM", help="what the table calls it (default MiniLM)")
+    parser.add_argument("--shapes", nargs="*", default=[], choices=list(MODELS), help="random networks to time")
+    parser.add_argument("--evaluation", default="sample", help="SQuAD file to score on (default the packaged sample)")
     parser.add_argument("--config", default="squad_sample", help="configuration to score by (default squad_sample)")
     parser.add_argument("--max-length", type=int, default=256, help="longest window in tokens (default 256)")
     parser.add_argument("--batches", nargs="*", default=["8x128", "8x256"], metavar="RxT", help="rows x tokens")
@@ -126,12 +159,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder of the table")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bert_ms-") as scratch:
-        networks = exported(options, Path(scratch))
-        scored = {name: {**scores(path, Path(scratch), options), "mb": _mb(path)} for name, path in networks.items()}
-        batches = []
-        for text in options.batches:
-            rows, length = map(int, text.split("x"))
-            batches.append({"rows": rows, "length": length, **speeds(networks, rows, length, options)})
+        folder = Path(scratch)
+        subjects = [measured(options.name, options.source, folder / "source", options, is_scored=True)]
+        for shape in options.shapes:
+            network = random_network(folder / f"{shape}_weights", "question-answering", **MODELS[shape])
+            subjects.append(measured(shape, network, folder / shape, options, is_scored=False))
     document = {
         "title": TITLE,
         "date": datetime.date.today().isoformat(),
@@ -139,8 +171,8 @@ def main() -> None:
         "threads": options.threads,
         "rounds": options.rounds,
         "steps": options.steps,
-        "networks": scored,
-        "batches": batches,
+        "evaluation": Path(options.evaluation).name,
+        "subjects": subjects,
     }
     options.output.mkdir(parents=True, exist_ok=True)
     stem = options.output / "exported"

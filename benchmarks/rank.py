@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import real_data
 from benchmarks.rank_table import table
+from benchmarks.shapes import random_network
 
 HERE = Path(__file__).resolve().parent
 RANKED, TRAINED, SCORED = 1000, 2000, 1000
@@ -72,7 +73,7 @@ def main() -> None:
     options = _options()
     options.work.mkdir(parents=True, exist_ok=True)
     sources = dict(_named(text) for text in options.checkpoints)
-    sources[RANDOM] = str(_random_network(options.work / RANDOM))
+    sources[RANDOM] = str(random_network(options.work / RANDOM))
     files = {name: _files(name, options) for name in options.tasks}
     for name in options.tasks:
         _once(options, {"what": "rank", "task": name}, lambda name=name: rank(name, files[name], sources, options))
@@ -164,22 +165,6 @@ def _files(name: str, options: argparse.Namespace) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     train_file.write_bytes(evenly(whole, TRAINED))
     return train_file, dev
-
-
-def _random_network(folder: Path) -> Path:
-    """MiniLM's shape and vocabulary with weights that learned nothing; the same ones always."""
-    if not folder.is_dir():
-        import mindspore as ms
-
-        import bert_ms
-        from bert_ms import checkpoint, compat
-        from bert_ms.hub.catalogue import resolve
-
-        compat.use_device("cpu")
-        ms.set_seed(0)
-        network = bert_ms.from_config(bert_ms.BertConfig.from_file(resolve("minilm") / "config.json"))
-        checkpoint.save(network, folder, tokenizer=bert_ms.Tokenizer.from_pretrained("minilm"))
-    return folder
 
 
 def _once(options: argparse.Namespace, key: dict[str, Any], make: Any) -> None:

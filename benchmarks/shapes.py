@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 MODELS = {
@@ -25,3 +29,26 @@ def batch(rows: int, length: int, *, with_labels: bool) -> list[np.ndarray]:
     if with_labels:
         inputs += [rng.integers(1, length // 2, rows).astype(np.int32) for _ in range(2)]
     return inputs
+
+
+def random_network(folder: Path, task: str = "encoder", **shape: Any) -> Path:
+    """Write a network that learned nothing, the same one always, with MiniLM's vocabulary; gives the folder.
+
+    Args:
+        folder: where to; what is there already stays.
+        task: what it is for.
+        shape: what is other than MiniLM's configuration.
+    """
+    if not folder.is_dir():
+        import mindspore as ms
+
+        import bert_ms
+        from bert_ms import checkpoint, compat
+        from bert_ms.hub.catalogue import resolve
+
+        compat.use_device("cpu")
+        ms.set_seed(0)
+        config = dataclasses.replace(bert_ms.BertConfig.from_file(resolve("minilm") / "config.json"), **shape)
+        network = bert_ms.from_config(config, task)
+        checkpoint.save(network, folder, tokenizer=bert_ms.Tokenizer.from_pretrained("minilm"))
+    return folder
