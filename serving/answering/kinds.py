@@ -268,8 +268,9 @@ def _check_ids(rows: Sequence[Encoding], owners: np.ndarray, answerer: Answerer)
     """Ids that int32 cannot hold must not become others on their way to the check of every row."""
     below = answerer.hello.config.vocab_size
     for row, item in zip(rows, owners.tolist(), strict=True):
-        bad = next((token for token in row.input_ids if not 0 <= token < below), None)
-        if bad is not None:
+        least, most = min(row.input_ids), max(row.input_ids)
+        if least < 0 or most >= below:
+            bad = next(token for token in row.input_ids if not 0 <= token < below)
             raise BadItem(f"input_ids holds {bad}: expected 0 to {below - 1}.", code="bad_ids", index=item)
         if len(row) > answerer.keeper.longest:
             text = f"{len(row)} tokens: expected at most {answerer.keeper.longest}."

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -89,4 +89,4 @@ def work_on(exchange: Exchange | None) -> None:
 
 def request_id_of(given: str | None) -> str:
     """A client's request id if it is one that may stand in logs and headers, else a new one."""
-    return given if given and _ID.fullmatch(given) else uuid.uuid4().hex
+    return given if given and _ID.fullmatch(given) else secrets.token_hex(16)

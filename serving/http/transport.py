@@ -102,6 +102,18 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.gone = threading.Event()
         super().__init__(*args, **kwargs)
 
+    def service(self) -> None:
+        """Answer a request; see `Server.pull_trigger`."""
+        self.server.answering.channel = self
+        try:
+            super().service()
+        finally:
+            self.server.answering.channel = None
+
+    def awaits_loop(self) -> bool:
+        """Whether the thread that reads and writes has to look at it again: to write, to close, or to read on."""
+        return bool(self.total_outbufs_len or self.will_close or self.close_when_flushed or self.requests)
+
     def handle_close(self) -> None:
         self.gone.set()
         super().handle_close()
@@ -162,6 +174,15 @@ class _Answer(WSGITask):  # type: ignore[misc]
         environ[GONE] = self.channel.gone
         return environ
 
+    def write(self, data: bytes) -> None:
+        """As waitress does; but an answer that is there as a whole leaves with its head, and wakes its client once."""
+        if self.wrote_header or not self.has_body or len(data) != self.content_length:
+            super().write(data)
+            return
+        head = self.build_response_header()
+        self.wrote_header, self.content_bytes_written = True, len(data)
+        self.channel.write_soon(head + data)
+
     def build_response_header(self) -> bytes:
         if self.environ and self.environ.get(CLOSE):
             self.channel.must_linger = True
@@ -201,6 +222,12 @@ class _Refused(ErrorTask):  # type: ignore[misc]
 Channel.task_class, Channel.error_task_class = _Answer, _Refused
 
 
+class _Answering(threading.local):
+    """The connection whose request this thread answers; None where it does something else."""
+
+    channel: Channel | None = None
+
+
 def _nothing(environ: Any, start_response: Any) -> Any:
     raise RuntimeError("the server was not started")
 
@@ -237,6 +264,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.on_refused: Callable[[str], None] = lambda code: None
         self._called: Callable[..., Any] = _nothing
         self.map: dict[int, Any] = {}
+        self.answering = _Answering()
         self._is_ending = threading.Event()
         self._thread: threading.Thread | None = None
         adjustments = Adjustments(
@@ -267,6 +295,16 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             adj=adjustments,
             sockinfo=adjustments.listen[0],
         )
+
+    def pull_trigger(self) -> None:
+        """Wake the thread that reads and writes.
+
+        Waitress does so after every answer. It would look at each connection and find nothing to do where the thread
+        that answers has sent all of it: the connection is being listened to all the while.
+        """
+        channel = self.answering.channel
+        if channel is None or channel.awaits_loop():
+            super().pull_trigger()
 
     def maintenance(self, now: float) -> None:
         """Close silent connections, as waitress does; give up slow ones; called about each second."""

@@ -50,6 +50,7 @@ class Costs:
         self._around = 0.0  # seconds
         self._seen = 1  # warm-up
         self._latest: deque[float] = deque(maxlen=_REMEMBERED)
+        self._per_row: dict[int, float] = {}  # by length, as long as no batch moves them: every request asks for some
 
     def seconds(self, shape: Shape) -> float:
         """Of a batch, from when it is sent until it is back."""
@@ -72,7 +73,10 @@ class Costs:
 
     def per_row(self, length: int) -> float:
         """Seconds that a row of a length takes in the best company."""
-        return min(self.seconds(shape) / shape[0] for shape in self.warmed if shape[1] >= length)
+        known = self._per_row
+        if length not in known:
+            known[length] = min(self.seconds(shape) / shape[0] for shape in self.warmed if shape[1] >= length)
+        return known[length]
 
     def choose(self, waiting: Mapping[int, int], first: int) -> Shape:
         """The shape that serves most work for its time.
@@ -117,6 +121,7 @@ class Costs:
         wrong = math.log(max(seconds, _LEAST) / self._engine_seconds(shape))
         self._slower += step * min(max(wrong, -_MOST_WRONG), _MOST_WRONG)
         self._around += step * (min(max(held - seconds, 0.0), seconds) - self._around)
+        self._per_row = {}
 
     def patience(self, floor: float) -> float:
         """Seconds of silence after which an engine is taken for dead: 20 times the 99th percentile of its batches."""
