@@ -96,7 +96,7 @@ class QueueBackend:
             ids, types = np.array(one.input_ids, np.int32), np.array(one.token_type_ids, np.int32)
             rows.append(whole_row(ids, types, item=item, limits=self._limits))
         self._ask(rows)
-        return np.stack([_output(row, name) for row in rows])
+        return np.array([_output(row, name) for row in rows])
 
     def _row(
         self, ids: np.ndarray, mask: np.ndarray, types: np.ndarray, item: int, positions: np.ndarray | None

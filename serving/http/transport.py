@@ -169,6 +169,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
 
 class _Answer(WSGITask):  # type: ignore[misc]
+    wrote_header: bool
+    content_bytes_written: int
+
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
         environ[GONE] = self.channel.gone

@@ -50,7 +50,9 @@ class Costs:
         self._around = 0.0  # seconds
         self._seen = 1  # warm-up
         self._latest: deque[float] = deque(maxlen=_REMEMBERED)
-        self._per_row: dict[int, float] = {}  # by length, as long as no batch moves them: every request asks for some
+        # What is asked for many times until a batch moves it.
+        self._per_row: dict[int, float] = {}
+        self._usual: float | None = None  # the 99th percentile
 
     def seconds(self, shape: Shape) -> float:
         """Of a batch, from when it is sent until it is back."""
@@ -121,12 +123,15 @@ class Costs:
         wrong = math.log(max(seconds, _LEAST) / self._engine_seconds(shape))
         self._slower += step * min(max(wrong, -_MOST_WRONG), _MOST_WRONG)
         self._around += step * (min(max(held - seconds, 0.0), seconds) - self._around)
-        self._per_row = {}
+        self._per_row, self._usual = {}, None
 
     def patience(self, floor: float) -> float:
         """Seconds of silence after which an engine is taken for dead: 20 times the 99th percentile of its batches."""
-        seen = float(np.percentile(list(self._latest), 99)) if self._latest else max(self.warmed.values())
-        return max(floor, _WATCHDOG_TIMES * seen)
+        usual = self._usual
+        if usual is None:
+            usual = float(np.percentile(list(self._latest), 99)) if self._latest else max(self.warmed.values())
+            self._usual = usual
+        return max(floor, _WATCHDOG_TIMES * usual)
 
     def _engine_seconds(self, shape: Shape) -> float:
         batch, token, pair = self._parts
@@ -166,4 +171,3 @@ def _fitted(seconds: Mapping[Shape, float]) -> tuple[float, float, float]:
         weights = 1 / np.hypot(1.0, (relative @ parts - 1) / _OFF)
     batch, token, pair = (float(part) for part in parts)
     return batch, token, pair
-

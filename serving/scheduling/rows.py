@@ -68,13 +68,15 @@ class Submission:
         self.infer_seconds = 0.0
         self._left = len(self.rows)
         self._fault: ServiceFault | None = None
-        self._done = threading.Event()
+        self._is_done = False
         self._lock = threading.Lock()
+        self._latch = threading.Lock()  # released when it is done; an Event would cost every request several times more
+        self._latch.acquire()
 
     @property
     def is_done(self) -> bool:
         """Whether it is answered, or refused."""
-        return self._done.is_set()
+        return self._is_done
 
     def overdue(self, now: float) -> ServiceFault | None:
         """Why nobody waits for it any more; None where somebody does."""
@@ -90,20 +92,26 @@ class Submission:
             row.outputs = outputs
             self._left -= 1
             if self._left == 0:
-                self._done.set()
+                self._finish()
 
     def refuse(self, fault: ServiceFault) -> bool:
         """End the waiting by a fault; the first counts. Returns whether this was it."""
         with self._lock:
-            if self._done.is_set():
+            if self._is_done:
                 return False
             self._fault = fault
-            self._done.set()
+            self._finish()
             return True
 
     def wait(self) -> bool:
-        """Wait until it is done, or its deadline is over; whether it is done."""
-        return self._done.wait(max(self.call.deadline - time.monotonic(), 0))
+        """Wait until it is done, or its deadline is over; whether it is done. For one thread, once."""
+        self._latch.acquire(timeout=max(self.call.deadline - time.monotonic(), 0))
+        return self._is_done
+
+    def _finish(self) -> None:
+        if not self._is_done:
+            self._is_done = True
+            self._latch.release()
 
     def outcome(self) -> tuple[Row, ...]:
         """The rows with their outputs.
