@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import re
 import signal
@@ -17,7 +18,9 @@ from typing import Any
 
 import pytest
 
+from serving.http import transport
 from serving.http.threads import Threads
+from serving.settings import ServerSettings
 from tests.serving.process import PATIENCE, Running, receive, receive_one, running, send, wait_until
 from tests.support import REPOSITORY
 
@@ -264,6 +267,36 @@ def receive_one_id(connection: socket.socket) -> list[str]:
         assert part
         data += part
     return [text.decode() for text in re.findall(rb"X-Request-Id: (\S+)", data)]
+
+
+@pytest.mark.parametrize("more", [{}, {"Connection": "close"}])
+def test_an_answer_leaves_in_one_piece_and_wakes_the_loop_only_to_close(
+    more: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body, sent, woken = b"x" * 5000, list[int](), list[bool]()
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+    send_some = transport.Channel.send
+    monkeypatch.setattr(
+        transport.Channel, "send", lambda self, data, **how: sent.append(len(data)) or send_some(self, data, **how)
+    )
+    server = transport.Server(host="127.0.0.1", port=0, settings=ServerSettings(), threads=2)
+    pull = server.trigger.pull_trigger
+    server.trigger.pull_trigger = lambda: woken.append(True) or pull()
+    server.start(application)
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", int(server.effective_port), timeout=PATIENCE)
+        for _ in range(3):
+            connection.request("GET", "/", headers=more)
+            assert connection.getresponse().read() == body
+        connection.close()
+        assert len(sent) == 3 and min(sent) > len(body)
+        assert wait_until(lambda: len(woken) == (3 if more else 0)) is None
+    finally:
+        server.stop(1.0)
 
 
 def test_a_connection_is_kept(server: Running) -> None:
