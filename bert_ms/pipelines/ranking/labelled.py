@@ -224,7 +224,7 @@ def _checked(data: Labelled, path: Path) -> Labelled:
     count = int(data.is_frequent.sum())
     if count < (1 if data.kind == "labels" else 2):
         raise DataError(
-            f"{path}: of the labels drawn ({', '.join(data.labels[:5])}), {count} are neither at nearly all rows nor at "
-            f"nearly none: is data.label_column the right one?"
+            f"{path}: of the labels drawn ({', '.join(data.labels[:5])}), {count} are neither at nearly all rows nor "
+            f"at nearly none: is data.label_column the right one?"
         )
     return data
