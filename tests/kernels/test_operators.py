@@ -22,7 +22,7 @@ from tests.kernels.layer import EncoderLayer  # noqa: E402
 KEY = Tensor(np.array([reference.SEED, reference.STEP], np.int32))
 HEADS, P, SITE, EPS = 3, 0.25, 7, 1e-5
 # B, S, H: nothing a multiple of a vector; one row only; more than one 32 x 32 block each way, and exactly one.
-SHAPES = {"odd": (2, 5, 15), "one_row": (1, 1, 9), "blocks": (3, 45, 99), "even": (1, 32, 96)}
+SHAPES = {"odd": (2, 5, 15), "one_row": (1, 1, 9), "blocks": (3, 45, 99), "even": (1, 32, 96), "deep": (2, 150, 270)}
 
 
 class Weighed(nn.Cell):
@@ -178,6 +178,11 @@ def test_every_shape_gives_the_values_and_gradients_of_float64(
     name: str, shape: str, native: None, graph_mode: None
 ) -> None:
     check(name, shape)
+
+
+@pytest.mark.parametrize("name", ["linear gelu", "query_key_value", "feed_forward gelu"])
+def test_sums_over_several_stretches_of_depth_are_those_of_float64(name: str, native: None, graph_mode: None) -> None:
+    check(name, "deep")
 
 
 @pytest.mark.parametrize("name", ["feed_forward gelu", "attention", "encoder_layer gelu"])

@@ -1,6 +1,8 @@
 // Packing of panels and the 32 x 32 block product: AMX tiles, or vectors of float.
 #include "gemm.h"
 
+#include <type_traits>
+
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
@@ -181,57 +183,99 @@ bool is_allowed() { return true; }
 
 void prepare_thread() {}
 
-// So many steps are summed up by themselves: their panels stay in the first-level cache while the strips pass over them,
-// and a sum of sums loses fewer digits than one long sum.
-constexpr int64_t TOGETHER = 2;
-// Vectors of columns, and lines whose sums with them fill the registers.
-constexpr int WIDE = LANES == 4 ? 1 : 2, HIGH = LANES == 16 ? 12 : LANES == 8 ? 6 : 8;
+// Vectors of columns, and how many strips the 32 lines of a block are cut into: the sums of a strip's lines with these
+// columns fill the registers. The first TALLS strips have one line more than the others.
+constexpr int BROAD = LANES == 4 ? 1 : 2, STRIPS = LANES == 16 ? 3 : LANES == 8 ? 6 : 4;
+constexpr int TALL = (PANEL + STRIPS - 1) / STRIPS, SHORT = TALL - 1, TALLS = PANEL - STRIPS * SHORT;
+// Lines in the first-level cache are so far apart: a power of two would put them all into the same few places.
+constexpr int64_t SPACING = STRETCH + 16;
+constexpr int64_t PACE = 8;  // of depth for each cache line that is fetched ahead
+constexpr int64_t FEW = 2;   // panels, for which copying a strip does not pay
 
-// c[lines][WIDE vectors] (+)= lines of A times columns of B over the depth. Numbers of a line are `along` apart, lines
-// `across`; one of the two is 1.
-template <int lines>
-inline void strip(const float *a, int64_t along, int64_t across, const float *b, int64_t depth, float *c, bool add) {
-  vfloat sums[lines][WIDE];
-  for (int i = 0; i < lines; i++)
-    for (int j = 0; j < WIDE; j++) sums[i][j] = vfloat{};
-  for (int64_t d = 0; d < depth; d++, a += along, b += PANEL) {
-    vfloat v[WIDE];
-    for (int j = 0; j < WIDE; j++) v[j] = load(b + j * LANES);
+// Calls each(first line, number of lines as a constant) for the strips of 32 lines.
+template <class Each>
+inline void each_strip(Each &&each) {
+  for (int k = 0; k < TALLS; k++) each(k * TALL, std::integral_constant<int, TALL>{});
+  for (int k = TALLS; k < STRIPS; k++) each(k * SHORT + TALLS, std::integral_constant<int, SHORT>{});
+}
+
+// c[lines][32] (+)= lines of A times 32 columns of B over the depth. Numbers of a line are `along` apart, lines `across`,
+// or, if that is 0, so far as given.
+template <int lines, int64_t along, int64_t across>
+void strip(const float *a, int64_t given, const float *b, int64_t depth, float *c, bool add, Ahead &next, Ahead &out) {
+  for (int column = 0; column < PANEL; column += BROAD * LANES, b += BROAD * LANES, c += BROAD * LANES) {
+    vfloat sums[lines][BROAD];
     for (int i = 0; i < lines; i++)
-      for (int j = 0; j < WIDE; j++) sums[i][j] += a[i * across] * v[j];
-  }
-  for (int i = 0; i < lines; i++)
-    for (int j = 0; j < WIDE; j++) {
-      float *to = c + i * PANEL + j * LANES;
-      store(to, add ? load(to) + sums[i][j] : sums[i][j]);
+      for (int j = 0; j < BROAD; j++) sums[i][j] = vfloat{};
+    for (int64_t d = 0; d < depth;) {
+      next.fetch<false>();
+      out.fetch<true>();
+      for (const int64_t stop = std::min(d + PACE, depth); d < stop; d++) {
+        vfloat v[BROAD];
+        for (int j = 0; j < BROAD; j++) v[j] = load(b + d * PANEL + j * LANES);
+        for (int i = 0; i < lines; i++) {
+          const float x = a[d * along + i * (across ? across : given)];
+          for (int j = 0; j < BROAD; j++) sums[i][j] += x * v[j];
+        }
+      }
     }
-}
-
-// c[32][32] (+)= 32 lines of A times 32 columns of B
-inline void strips(const float *a, int64_t along, int64_t across, const float *b, int64_t steps, float *c, bool add) {
-  constexpr int64_t WHOLE = PANEL / HIGH * HIGH;
-  for (int64_t s = 0; s < steps; s += TOGETHER, add = true) {
-    const int64_t depth = std::min(TOGETHER, steps - s) * DEPTH;
-    const float *p = a + s * DEPTH * along, *q = b + s * DEPTH * PANEL;
-    for (int64_t column = 0; column < PANEL; column += WIDE * LANES) {
-      for (int64_t line = 0; line < WHOLE; line += HIGH)
-        strip<HIGH>(p + line * across, along, across, q + column, depth, c + line * PANEL + column, add);
-      if constexpr (WHOLE < PANEL)
-        strip<PANEL - WHOLE>(p + WHOLE * across, along, across, q + column, depth, c + WHOLE * PANEL + column, add);
-    }
+    for (int i = 0; i < lines; i++)
+      for (int j = 0; j < BROAD; j++) {
+        float *to = c + i * PANEL + j * LANES;
+        store(to, add ? load(to) + sums[i][j] : sums[i][j]);
+      }
   }
 }
 
-void block(const char *a, const char *b, int64_t steps, float *c, bool add) {
-  strips(reinterpret_cast<const float *>(a), PANEL, 1, reinterpret_cast<const float *>(b), steps, c, add);
+void block(const char *a_bytes, const char *b_bytes, int64_t steps, float *c, bool add) {
+  const float *a = reinterpret_cast<const float *>(a_bytes), *b = reinterpret_cast<const float *>(b_bytes);
+  Ahead nothing;
+  for (int64_t first = 0; first < steps * DEPTH; first += STRETCH, add = true) {
+    const int64_t depth = std::min(STRETCH, steps * DEPTH - first), at = first * PANEL;
+    each_strip([&](int line, auto lines) {
+      strip<decltype(lines)::value, PANEL, 1>(a + at + line, 0, b + at, depth, c + line * PANEL, add, nothing, nothing);
+    });
+  }
 }
 
-void block_of_lines(const char *x, const float *lines, int64_t stride, int64_t steps, float *c) {
-  strips(lines, 1, stride, reinterpret_cast<const float *>(x), steps, c, false);
+// Copies a strip, of whose lines only the first `there` exist, for strip<lines, 1, SPACING>, or strip<lines, lines, 1> if
+// the numbers of a line do not lie together.
+template <int lines>
+inline void copy_strip(const Lines &a, int64_t line, int64_t there, int64_t first, int64_t depth, float *to) {
+  if (there < lines) std::memset(to, 0, lines * SPACING * 4);
+  if (there <= 0) return;
+  const float *from = a.data + (a.layout == ALONG ? line * a.stride + first : first * a.stride + line);
+  if (a.layout == ALONG)
+    for (int64_t i = 0; i < std::min<int64_t>(there, lines); i++, from += a.stride)
+      for (int64_t d = 0; d < depth; d += LANES) {
+        const int n = static_cast<int>(std::min<int64_t>(LANES, depth - d));
+        store_n(to + i * SPACING + d, load_n(from + d, n), n);
+      }
+  else if (there < lines)
+    for (int64_t d = 0; d < depth; d++, from += a.stride) std::memcpy(to + d * lines, from, there * 4);
+  else
+    for (int64_t d = 0; d < depth; d++, from += a.stride) std::memcpy(to + d * lines, from, lines * 4);
+}
+
+void lines_by_panels(const Lines &a, int64_t line, int64_t there, int64_t first, int64_t depth, const char *b,
+                     size_t bytes, int64_t panels, float *c, bool add, Ahead next, Ahead out) {
+  alignas(64) float near[TALL * SPACING];
+  const bool copies = panels > FEW || there < PANEL || a.layout == ACROSS;
+  if (!copies) next.rows = 0;  // read too soon for that
+  each_strip([&](int at, auto constant) {
+    constexpr int lines = decltype(constant)::value;
+    if (copies) copy_strip<lines>(a, line + at, there - at, first, depth, near);
+    const float *from = copies ? near : a.data + (line + at) * a.stride + first;
+    const auto kernel = !copies             ? strip<lines, 1, 0>
+                        : a.layout == ALONG ? strip<lines, 1, SPACING>
+                                            : strip<lines, lines, 1>;
+    for (int64_t p = 0; p < panels; p++)
+      kernel(from, a.stride, reinterpret_cast<const float *>(b + p * bytes), depth, c + (p * PANEL + at) * PANEL, add,
+             next, out);
+  });
 }
 
 #endif
-
 
 template void pack_step<A_SIDE, ALONG>(const float *, char *);
 template void pack_step<A_SIDE, ACROSS>(const float *, char *);

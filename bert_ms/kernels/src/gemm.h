@@ -73,25 +73,35 @@ void pack_panel(const Source &source, int64_t line, int64_t lines, int64_t first
   }
 }
 
-// Packs all panels of a matrix, in parallel.
+// Packs all panels of a matrix, in parallel. Memory is read as it comes: by panels if ALONG, by steps of depth if ACROSS.
 template <Side side, Layout layout, class Source>
 void pack(const Source &source, int64_t lines, int64_t first, int64_t depth, char *panels) {
-  const int64_t count = ceil_div(lines, PANEL), group = std::max<int64_t>(1, 16384 / (PANEL * depth));
-  parallel(ceil_div(count, group), [&](int64_t task) {
-    for (int64_t p = task * group; p < std::min(count, (task + 1) * group); p++)
-      pack_panel<side, layout>(source, p * PANEL, lines, first, depth, panels + p * panel_bytes(depth));
+  const int64_t count = ceil_div(lines, PANEL), bytes = panel_bytes(depth);
+  const int64_t pieces = layout == ALONG ? count : steps(depth);
+  const int64_t group = std::max<int64_t>(1, 16384 / (PANEL * (layout == ALONG ? depth : lines)));
+  parallel(ceil_div(pieces, group), [&](int64_t task) {
+    for (int64_t p = task * group; p < std::min(pieces, (task + 1) * group); p++)
+      if (layout == ALONG)
+        pack_panel<side, layout>(source, p * PANEL, lines, first, depth, panels + p * bytes);
+      else
+        for (int64_t k = 0; k < count; k++)
+          pack_panel<side, layout>(source, k * PANEL, lines, first + p * DEPTH, std::min(DEPTH, depth - p * DEPTH),
+                                   panels + k * bytes + p * STEP_BYTES);
   });
 }
 
-// How the blocks of a product are divided among tasks: rectangles of at most so many panels, narrower where threads would
-// be without work.
+// How the blocks of a product are divided among tasks: rectangles of at most so many panels, smaller where threads would
+// be without work. Without tiles, lines are copied once for all panels beside them, so width is the last to be cut.
 struct Rectangles {
   int64_t rows, columns, height, width, across;  // panels of all and of a task, tasks beside each other
-  Rectangles(int64_t rows, int64_t columns, int64_t highest, int64_t widest) : rows(rows), columns(columns) {
-    const int64_t high = ceil_div(rows, highest);
-    height = ceil_div(rows, high);
-    width = widest;
-    while (width > 1 && high * ceil_div(columns, width) < 6 * threads()) width /= 2;
+  Rectangles(int64_t rows, int64_t columns, int64_t highest, int64_t widest)
+      : rows(rows), columns(columns), height(ceil_div(rows, ceil_div(rows, highest))), width(widest) {
+    const int64_t wanted = BERT_AMX || threads() > 1 ? 6 * threads() : 1;
+    const auto cut = [&](int64_t &side) {
+      while (side > 1 && ceil_div(rows, height) * ceil_div(columns, width) < wanted) side = ceil_div(side, 2);
+    };
+    if (!BERT_AMX) cut(height);
+    cut(width);
     across = ceil_div(columns, width);
   }
   // Calls body(i0, i1, j0, j1), the panels of a task, for each, in parallel.
@@ -104,12 +114,22 @@ struct Rectangles {
   }
 };
 
+// The matrix that a product's finish() reads or writes, so that it can be fetched ahead: number (line, column) is
+// data[line * stride + column], or data[column * stride + line] if turned. There may be none.
+struct Target {
+  const float *data;
+  int64_t stride;
+  bool turned;
+};
+
+#if BERT_AMX
 // All blocks of packed A [rows, depth] times packed B [depth, columns]; finish(row, column, c) takes each c[32 * 32].
-// A task is a rectangle of blocks, which it goes through in stretches of the depth: with tiles the A panels of a stretch
-// stay in the second-level cache while the B panels pass by, with floats all of both, and rows are finished in one go.
+// A task is a rectangle of blocks, which it goes through in stretches of the depth: the A panels of a stretch stay in the
+// second-level cache while the B panels pass by.
 template <class Finish>
-void multiply(const char *a, int64_t rows, const char *b, int64_t columns, int64_t depth, Finish &&finish) {
-  constexpr int64_t LONGEST = BERT_AMX ? 32 : 12, HIGH = BERT_AMX ? 6 : 4, WIDE = 8;
+void multiply(const char *a, int64_t rows, const char *b, int64_t columns, int64_t depth, const Target &,
+              Finish &&finish) {
+  constexpr int64_t LONGEST = 32, HIGH = 6, WIDE = 8;
   const size_t bytes = panel_bytes(depth);
   const int64_t all = steps(depth), stretch = ceil_div(all, ceil_div(all, LONGEST));
   const Rectangles rectangles(ceil_div(rows, PANEL), ceil_div(columns, PANEL), HIGH, WIDE);
@@ -119,7 +139,7 @@ void multiply(const char *a, int64_t rows, const char *b, int64_t columns, int64
     float *sums = reinterpret_cast<float *>(local_scratch(0, HIGH * WIDE * PANEL * PANEL * 4));
     for (int64_t s = 0; s < all; s += stretch)
       for (int64_t n = 0; n < tall * broad; n++) {
-        const int64_t i = i0 + (BERT_AMX ? n % tall : n / broad), j = j0 + (BERT_AMX ? n / tall : n % broad);
+        const int64_t i = i0 + n % tall, j = j0 + n / tall;
         const bool first = s == 0, last = s + stretch >= all;
         float *c = first && last ? sums : sums + n * PANEL * PANEL;
         block(a + i * bytes + s * STEP_BYTES, b + j * bytes + s * STEP_BYTES, std::min(stretch, all - s), c, !first);
@@ -128,38 +148,73 @@ void multiply(const char *a, int64_t rows, const char *b, int64_t columns, int64
   });
 }
 
-#if !BERT_AMX
+#else
 // to[32][32] = the transpose of x[32][32]
 void turn(const float *x, float *to);
 
-// c[line][row], 32 of each, from a panel of x (rows by depth) and 32 lines that lie in memory as a row-major matrix does
-void block_of_lines(const char *x, const float *lines, int64_t stride, int64_t steps, float *c);
+// The left side of a product as memory has it: number d of a line is data[line * stride + d] if ALONG,
+// data[d * stride + line] if ACROSS.
+struct Lines {
+  const float *data;
+  int64_t stride;
+  Layout layout;
+};
 
-// All blocks of w x^T, x [rows, depth] packed, w [lines, depth] as memory has it: plain multiply-adds read single numbers
-// of w as fast as packed ones, and packing would take as long as multiplying by a few rows. finish(row, line, c) takes
-// each c[line][row]. A task goes through some lines for a few panels of x, which stay in the second-level cache.
+constexpr int64_t STRETCH = 256;  // of depth: a strip of lines fits the first-level cache, eight panels the second
+
+// Memory that is needed soon, rows of so many floats, brought nearer one cache line at a time while something else is
+// computed: all at once they would keep the loads waiting.
+struct Ahead {
+  const float *data = nullptr;
+  int64_t stride = 0, rows = 0, floats = 0, at = 0;
+  template <bool written>
+  void fetch() {
+    if (rows <= 0) return;
+    __builtin_prefetch(data + at, written, 2);
+    at += 16;
+    if (at < floats) return;
+    at = 0;
+    data += stride;
+    rows--;
+  }
+};
+
+// c[panel][32][32] (+)= 32 lines, of which `there` exist, times panels that lie `bytes` apart, over the depth from `first`
+// on; meanwhile what will be read next and where results go comes nearer.
+void lines_by_panels(const Lines &a, int64_t line, int64_t there, int64_t first, int64_t depth, const char *b,
+                     size_t bytes, int64_t panels, float *c, bool add, Ahead next, Ahead out);
+
+// All blocks of lines times packed panels; finish(line, column, c) takes each c[32 * 32]. A task is a rectangle of blocks,
+// which it goes through in stretches of the depth: the panels of a stretch stay in the second-level cache while the lines
+// pass by, strip by strip. The order of sums depends on the depth alone.
 template <class Finish>
-void multiply_by_lines(const char *x, int64_t rows, const float *w, int64_t lines, int64_t depth, Finish &&finish) {
-  constexpr int64_t HIGH = 6, WIDE = 8;
+void multiply(const Lines &a, int64_t lines, const char *b, int64_t columns, int64_t depth, const Target &target,
+              Finish &&finish) {
+  constexpr int64_t HIGH = 8, WIDE = 8, BLOCK = PANEL * PANEL;
   const size_t bytes = panel_bytes(depth);
-  const int64_t padded = steps(depth) * DEPTH;
-  const Rectangles rectangles(ceil_div(rows, PANEL), ceil_div(lines, PANEL), HIGH, WIDE);
+  const int64_t stretch = ceil_div(steps(depth), ceil_div(depth, STRETCH)) * DEPTH;
+  const Rectangles rectangles(ceil_div(lines, PANEL), ceil_div(columns, PANEL), HIGH, WIDE);
   rectangles.each([&](int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
-    alignas(64) float c[PANEL * PANEL];
-    for (int64_t j = j0; j < j1; j++) {
-      const float *at = w + j * PANEL * depth;
-      int64_t stride = depth;
-      if (depth < padded || (j + 1) * PANEL > lines) {  // what lies beyond the matrix is not to be read
-        const int64_t there = std::min(PANEL, lines - j * PANEL);
-        float *whole = reinterpret_cast<float *>(local_scratch(1, PANEL * padded * 4));
-        std::memset(whole, 0, PANEL * padded * 4);
-        for (int64_t r = 0; r < there; r++) std::memcpy(whole + r * padded, at + r * depth, depth * 4);
-        at = whole;
-        stride = padded;
-      }
+    const int64_t broad = j1 - j0, stride = target.stride;
+    float *sums = reinterpret_cast<float *>(local_scratch(0, HIGH * WIDE * BLOCK * 4));
+    for (int64_t first = 0; first < depth; first += stretch) {
+      const bool last = first + stretch >= depth;
       for (int64_t i = i0; i < i1; i++) {
-        block_of_lines(x + i * bytes, at, stride, steps(depth), c);
-        finish(i * PANEL, j * PANEL, c);
+        const int64_t line = i * PANEL, column = j0 * PANEL;
+        float *c = sums + (i - i0) * broad * BLOCK;
+        // the next lines; after the last ones the first ones' next stretch, or what the next task probably begins with
+        const bool ends = i + 1 == i1;
+        const int64_t then = ends && !last ? i0 * PANEL : line + PANEL;
+        const int64_t from = !ends ? first : last ? 0 : first + stretch;
+        const Ahead next = a.layout == ALONG ? Ahead{a.data + then * a.stride + from, a.stride, PANEL, stretch}
+                                             : Ahead{a.data + from * a.stride + then, a.stride, stretch, PANEL};
+        Ahead out;
+        if (last && target.data)
+          out = target.turned ? Ahead{target.data + column * stride + line, stride, broad * PANEL, PANEL}
+                              : Ahead{target.data + line * stride + column, stride, PANEL, broad * PANEL};
+        lines_by_panels(a, line, lines - line, first, std::min(stretch, depth - first),
+                        b + j0 * bytes + first * PANEL * 4, bytes, broad, c, first > 0, next, out);
+        for (int64_t j = 0; last && j < broad; j++) finish(line, (j0 + j) * PANEL, c + j * BLOCK);
       }
     }
   });

@@ -6,16 +6,10 @@
 namespace bert {
 namespace {
 
-enum Slot { WEIGHT, WEIGHT2, ROWS, ROWS2, WIDE, WIDE2, SUMS };
+enum Slot { WEIGHT, WEIGHT2, ROWS, ROWS2, WIDE, WIDE2, WIDE3, SUMS };
 
 // Rows that are packed at a time: enough for the caches to pay, few enough for little memory.
 int64_t chunk_rows(int64_t depth) { return std::clamp<int64_t>((8 << 20) / (6 * depth) / PANEL * PANEL, 128, 1024); }
-
-template <int A>
-struct TimesSlope {
-  Plain dy, u;
-  vfloat operator()(int64_t r, int64_t c, int n) const { return dy(r, c, n) * slope<A>(u(r, c, n)); }
-};
 
 // out[column] (+)= sums of the columns of rows [0, rows), in blocks of 64 rows so that the error stays small.
 template <class Source>
@@ -61,9 +55,11 @@ void product(const char *x, Weight weight, const float *bias, int64_t rows, int6
     });
   };
 #if BERT_AMX
-  multiply(x, rows, weight.data, outputs, inputs, finish);
+  multiply(x, rows, weight.data, outputs, inputs, {y, outputs, false}, finish);
 #else
-  multiply_by_lines(x, rows, weight.data, outputs, inputs, [&](int64_t row, int64_t column, const float *c) {
+  const Lines lines{weight.data, inputs, ALONG};
+  const Target target{y, outputs, true};
+  multiply(lines, outputs, x, rows, inputs, target, [&](int64_t column, int64_t row, const float *c) {
     alignas(64) float turned[PANEL * PANEL];
     turn(c, turned);
     finish(row, column, turned);
@@ -80,7 +76,8 @@ void product_packed(const char *x, Weight weight, const float *bias, int64_t row
     return to + row / PANEL * panel_bytes(outputs) + column / PANEL * STEP_BYTES;
   };
 #if BERT_AMX
-  multiply(x, rows, weight.data, outputs, inputs, [&](int64_t row, int64_t column, const float *c) {
+  const Target target{u, outputs, false};
+  multiply(x, rows, weight.data, outputs, inputs, target, [&](int64_t row, int64_t column, const float *c) {
     alignas(64) float block[PANEL * PANEL] = {};
     each_vector(row, column, rows, outputs, c, [&](int64_t r, int64_t k, vfloat v, int n) {
       const vfloat before = v + load_n(bias + k, n);
@@ -90,7 +87,9 @@ void product_packed(const char *x, Weight weight, const float *bias, int64_t row
     pack_step<A_SIDE, ALONG>(block, place(row, column));
   });
 #else
-  multiply_by_lines(x, rows, weight.data, outputs, inputs, [&](int64_t row, int64_t line, const float *c) {
+  const Lines lines{weight.data, inputs, ALONG};
+  const Target target{u, outputs, true};
+  multiply(lines, outputs, x, rows, inputs, target, [&](int64_t line, int64_t row, const float *c) {
     alignas(64) float before[PANEL * PANEL] = {}, turned[PANEL * PANEL];
     float *step = reinterpret_cast<float *>(place(row, line));
     const int64_t there = std::min(PANEL, outputs - line);
@@ -109,27 +108,29 @@ void product_packed(const char *x, Weight weight, const float *bias, int64_t row
 #endif
 }
 
-// dx[rows, inputs] (+)= packed dy [rows, outputs] times weight [outputs, inputs], which is packed ACROSS.
-void to_input(const char *dy, const char *weight, int64_t rows, int64_t inputs, int64_t outputs, float *dx, bool add) {
-  multiply(dy, rows, weight, inputs, outputs, [&](int64_t row, int64_t column, const float *c) {
-    each_vector(row, column, rows, inputs, c,
-                [&](int64_t r, int64_t k, vfloat v, int n) { put(dx + r * inputs + k, v, n, add); });
-  });
+// The left side of a product: packed in scratch memory with tiles, as it is without.
+#if BERT_AMX
+using Left = const char *;
+template <Layout layout>
+Left left(int slot, const float *data, int64_t stride, int64_t lines, int64_t depth) {
+  char *p = scratch(slot, packed_bytes(lines, depth));
+  pack<A_SIDE, layout>(Plain{data, stride}, lines, 0, depth, p);
+  return p;
 }
+#else
+using Left = Lines;
+template <Layout layout>
+Left left(int, const float *data, int64_t stride, int64_t, int64_t) {
+  return {data, stride, layout};
+}
+#endif
 
-// dw[outputs, inputs] (+)= dy^T x over the rows; both come packed ACROSS, dy as A and x as B.
-void to_weight(const char *dy, const char *x, int64_t rows, int64_t inputs, int64_t outputs, float *dw, bool add) {
-  multiply(dy, outputs, x, inputs, rows, [&](int64_t row, int64_t column, const float *c) {
-    each_vector(row, column, outputs, inputs, c, [&](int64_t r, int64_t k, vfloat v, int n) {
-      put(dw + r * inputs + k, v, n, add);
-    });
+// out[lines, columns] (+)= left times packed panels
+void product_to(const Left &a, int64_t lines, const char *b, int64_t columns, int64_t depth, float *out, bool add) {
+  multiply(a, lines, b, columns, depth, {out, columns, false}, [&](int64_t line, int64_t column, const float *c) {
+    each_vector(line, column, lines, columns, c,
+                [&](int64_t r, int64_t k, vfloat v, int n) { put(out + r * columns + k, v, n, add); });
   });
-}
-template <class Source>
-void to_weight(const Source &dy, const char *x, int64_t rows, int64_t inputs, int64_t outputs, float *dw, bool add,
-               char *packed) {
-  pack<A_SIDE, ACROSS>(dy, outputs, 0, rows, packed);
-  to_weight(packed, x, rows, inputs, outputs, dw, add);
 }
 
 char *packed_weight_across(int slot, const float *w, int64_t outputs, int64_t inputs) {
@@ -137,6 +138,38 @@ char *packed_weight_across(int slot, const float *w, int64_t outputs, int64_t in
   pack<B_SIDE, ACROSS>(Plain{w, inputs}, inputs, 0, outputs, p);
   return p;
 }
+
+// A gradient [rows, columns] that comes in blocks, as the left side of a product over its columns, along(), and, if that is
+// wanted, of one over its rows, across(). Tiles need it packed for each; otherwise both read the same floats.
+#if BERT_AMX
+struct Gradient {
+  int64_t columns;
+  char *by_columns, *by_rows;
+  Gradient(int64_t rows, int64_t columns, bool across)
+      : columns(columns), by_columns(scratch(WIDE2, packed_bytes(rows, columns))),
+        by_rows(across ? scratch(WIDE3, packed_bytes(columns, rows)) : nullptr) {}
+  void put(const float *block, int64_t row, int64_t column, int64_t rows) {
+    const int64_t high = row / PANEL, broad = column / PANEL;
+    pack_step<A_SIDE, ALONG>(block, by_columns + high * panel_bytes(columns) + broad * STEP_BYTES);
+    if (by_rows) pack_step<A_SIDE, ACROSS>(block, by_rows + broad * panel_bytes(rows) + high * STEP_BYTES);
+  }
+  Left along() const { return by_columns; }
+  Left across() const { return by_rows; }
+};
+#else
+struct Gradient {
+  int64_t columns;
+  float *data;
+  Gradient(int64_t rows, int64_t columns, bool)
+      : columns(columns), data(reinterpret_cast<float *>(scratch(WIDE2, rows * columns * 4))) {}
+  void put(const float *block, int64_t row, int64_t column, int64_t rows) {
+    each_vector(row, column, rows, columns, block,
+                [&](int64_t r, int64_t k, vfloat v, int n) { store_n(data + r * columns + k, v, n); });
+  }
+  Left along() const { return {data, columns, ALONG}; }
+  Left across() const { return {data, columns, ACROSS}; }
+};
+#endif
 
 // forward of one dense layer, in chunks of rows
 template <int A>
@@ -151,49 +184,33 @@ void linear(const float *x, const float *w, const float *b, int64_t rows, int64_
   }
 }
 
-// backward of dense layers that share their input: dx is the sum; a gradient that is nullptr is not computed
-template <class MakeSource>
-void linear_backward(const float *x, const float *const *w, const MakeSource &make, int layers, int64_t rows,
-                     int64_t inputs, int64_t outputs, float *dx, bool add, float *const *dw, float *const *db) {
-  const int64_t depth = layers * steps(outputs) * DEPTH;  // the layers lie one after the other along the depth
-  const size_t bytes = panel_bytes(depth), part = panel_bytes(outputs);
-  char *weight = scratch(WEIGHT, ceil_div(inputs, PANEL) * bytes);
-  parallel(ceil_div(inputs, PANEL), [&](int64_t p) {
-    for (int k = 0; k < layers; k++)
-      pack_panel<B_SIDE, ACROSS>(Plain{w[k], inputs}, p * PANEL, inputs, 0, outputs, weight + p * bytes + k * part);
-  });
+}  // namespace
+
+void dense_backward(int layers, const float *x, const float *const *w, const float *const *dy, int64_t rows,
+                    int64_t inputs, int64_t outputs, float *dx, bool add, float *const *dw, float *const *db) {
+  const size_t bytes = packed_bytes(inputs, outputs);
+  char *weight = scratch(WEIGHT, layers * bytes);
+  for (int k = 0; k < layers; k++)
+    pack<B_SIDE, ACROSS>(Plain{w[k], inputs}, inputs, 0, outputs, weight + k * bytes);
   const int64_t chunk = std::min<int64_t>(rows, 1024);  // every further one adds to all of dw again
   char *x_packed = scratch(ROWS, packed_bytes(inputs, chunk));
-  char *dy_packed = scratch(ROWS2, std::max(packed_bytes(outputs, chunk), ceil_div(chunk, PANEL) * bytes));
   for (int64_t r = 0; r < rows; r += chunk) {
     const int64_t n = std::min(chunk, rows - r);
-    parallel(ceil_div(n, PANEL), [&](int64_t p) {
-      for (int k = 0; k < layers; k++)
-        pack_panel<A_SIDE, ALONG>(make(k, r), p * PANEL, n, 0, outputs, dy_packed + p * bytes + k * part);
-    });
-    multiply(dy_packed, n, weight, inputs, depth, [&](int64_t row, int64_t column, const float *c) {
-      each_vector(row, column, n, inputs, c,
-                  [&](int64_t i, int64_t k, vfloat v, int m) { put(dx + (r + i) * inputs + k, v, m, add); });
-    });
-    if (std::any_of(dw, dw + layers, [](const float *d) { return d != nullptr; }))
+    const auto d = [&](int k) { return dy[k] + r * outputs; };
+    for (int k = 0; k < layers; k++)
+      product_to(left<ALONG>(ROWS2, d(k), outputs, n, outputs), n, weight + k * bytes, inputs, outputs, dx + r * inputs,
+                 add || k > 0);
+    if (std::any_of(dw, dw + layers, [](const float *gradient) { return gradient != nullptr; }))
       pack<B_SIDE, ACROSS>(Plain{x + r * inputs, inputs}, inputs, 0, n, x_packed);
     for (int k = 0; k < layers; k++) {
-      if (dw[k]) to_weight(make(k, r), x_packed, n, inputs, outputs, dw[k], r > 0, dy_packed);
-      if (db[k]) column_sums(make(k, r), n, outputs, db[k], r > 0);
+      if (dw[k]) product_to(left<ACROSS>(ROWS2, d(k), outputs, outputs, n), outputs, x_packed, inputs, n, dw[k], r > 0);
+      if (db[k]) column_sums(Plain{d(k), outputs}, n, outputs, db[k], r > 0);
     }
   }
 }
 
-}  // namespace
-
 void dense(const float *x, const float *w, const float *b, int64_t rows, int64_t inputs, int64_t outputs, float *y) {
   linear<IDENTITY>(x, w, b, rows, inputs, outputs, y);
-}
-
-void dense_backward(int layers, const float *x, const float *const *w, const float *const *dy, int64_t rows,
-                    int64_t inputs, int64_t outputs, float *dx, bool add, float *const *dw, float *const *db) {
-  const auto make = [&](int k, int64_t r) { return Plain{dy[k] + r * outputs, outputs}; };
-  linear_backward(x, w, make, layers, rows, inputs, outputs, dx, add, dw, db);
 }
 
 void query_key_value(const float *x, const float *const *w, const float *const *b, int64_t rows, int64_t inputs,
@@ -229,20 +246,19 @@ void feed_forward_backward(const FeedForward &f, const float *all_u, const float
   const int64_t inputs = f.inputs, wide = f.wide, outputs = f.outputs;
   const char *w1 = packed_weight_across(WEIGHT, f.w1, wide, inputs);
   const char *w2 = packed_weight_across(WEIGHT2, f.w2, outputs, wide);
-  const int64_t chunk = std::min<int64_t>(f.rows, 1024), narrow = std::max(inputs, outputs);
-  char *narrow_packed = scratch(ROWS, std::max(packed_bytes(chunk, narrow), packed_bytes(narrow, chunk)));
-  // act(u), and du for dx and for dw1, each packed as its product takes it, and sums of du's columns by 32 rows
-  char *act_u = scratch(WIDE, packed_bytes(wide, chunk)), *du = scratch(WIDE2, packed_bytes(chunk, wide));
-  char *du_across = scratch(ROWS2, packed_bytes(wide, chunk));
+  const int64_t chunk = std::min<int64_t>(f.rows, 1024);
+  char *x_packed = scratch(ROWS, packed_bytes(inputs, chunk)), *act_u = scratch(WIDE, packed_bytes(wide, chunk));
+  Gradient du(chunk, wide, dw1 != nullptr);
+  // sums of du's columns by 32 rows
   float *sums = reinterpret_cast<float *>(scratch(SUMS, ceil_div(chunk, PANEL) * wide * 4));
   for (int64_t r = 0; r < f.rows; r += chunk) {
     const int64_t n = std::min(chunk, f.rows - r);
-    const float *u = all_u + r * wide;
-    const Plain x{f.x + r * inputs, inputs}, dy{all_dy + r * outputs, outputs};
+    const float *u = all_u + r * wide, *dy = all_dy + r * outputs;
     // du = (dy w2) act'(u), with act(u) on the way
-    pack<A_SIDE, ALONG>(dy, n, 0, outputs, narrow_packed);
+    const Left dy_left = left<ALONG>(ROWS2, dy, outputs, n, outputs);
+    const Target target{u, wide, false};
     with_act(f.act, [&](auto k) {
-      multiply(narrow_packed, n, w2, wide, outputs, [&](int64_t row, int64_t column, const float *c) {
+      multiply(dy_left, n, w2, wide, outputs, target, [&](int64_t row, int64_t column, const float *c) {
         alignas(64) float d[PANEL * PANEL] = {}, a[PANEL * PANEL] = {}, sum[PANEL] = {};
         each_vector(row, column, n, wide, c, [&](int64_t i, int64_t j, vfloat v, int m) {
           const vfloat before = load_n(u + i * wide + j, m), gradient = v * slope<k.value>(before);
@@ -251,20 +267,17 @@ void feed_forward_backward(const FeedForward &f, const float *all_u, const float
           store_n(a + at, act<k.value>(before), m);
           put(sum + j - column, gradient, m, true);
         });
-        const int64_t high = row / PANEL, broad = column / PANEL;
-        const size_t across = broad * panel_bytes(n) + high * STEP_BYTES;
-        pack_step<A_SIDE, ALONG>(d, du + high * panel_bytes(wide) + broad * STEP_BYTES);
-        if (dw1) pack_step<A_SIDE, ACROSS>(d, du_across + across);
-        if (dw2) pack_step<B_SIDE, ACROSS>(a, act_u + across);
-        std::memcpy(sums + high * wide + column, sum, std::min(PANEL, wide - column) * 4);
+        du.put(d, row, column, n);
+        if (dw2) pack_step<B_SIDE, ACROSS>(a, act_u + column / PANEL * panel_bytes(n) + row / PANEL * STEP_BYTES);
+        std::memcpy(sums + row / PANEL * wide + column, sum, std::min(PANEL, wide - column) * 4);
       });
     });
-    if (dw2) to_weight(dy, act_u, n, wide, outputs, dw2, r > 0, narrow_packed);
-    if (db2) column_sums(dy, n, outputs, db2, r > 0);
-    to_input(du, w1, n, inputs, wide, dx + r * inputs, add);
+    if (dw2) product_to(left<ACROSS>(ROWS2, dy, outputs, outputs, n), outputs, act_u, wide, n, dw2, r > 0);
+    if (db2) column_sums(Plain{dy, outputs}, n, outputs, db2, r > 0);
+    product_to(du.along(), n, w1, inputs, wide, dx + r * inputs, add);
     if (dw1) {
-      pack<B_SIDE, ACROSS>(x, inputs, 0, n, narrow_packed);
-      to_weight(du_across, narrow_packed, n, inputs, wide, dw1, r > 0);
+      pack<B_SIDE, ACROSS>(Plain{f.x + r * inputs, inputs}, inputs, 0, n, x_packed);
+      product_to(du.across(), wide, x_packed, inputs, n, dw1, r > 0);
     }
     if (db1) column_sums(Plain{sums, wide}, ceil_div(n, PANEL), wide, db1, r > 0);
   }
@@ -289,14 +302,19 @@ BERT_OPERATOR(bert_linear_backward, {
   if (a.i(3)[0] == IDENTITY) {
     dense_backward(1, x, &w, &dy, rows, inputs, outputs, a.f(5), false, &dw, &db);
   } else {
+    // u, which goes into the activation, then its gradient in the same place
     float *u = reinterpret_cast<float *>(scratch(WIDE, rows * outputs * 4));
     dense(x, w, a.f(2), rows, inputs, outputs, u);
     with_act(a.i(3)[0], [&](auto k) {
-      const auto make = [&](int, int64_t r) {
-        return TimesSlope<k.value>{{dy + r * outputs, outputs}, {u + r * outputs, outputs}};
-      };
-      linear_backward(x, &w, make, 1, rows, inputs, outputs, a.f(5), false, &dw, &db);
+      parallel(rows, [&](int64_t r) {
+        for (int64_t c = r * outputs; c < (r + 1) * outputs; c += LANES) {
+          const int n = static_cast<int>(std::min<int64_t>(LANES, (r + 1) * outputs - c));
+          store_n(u + c, load_n(dy + c, n) * slope<k.value>(load_n(u + c, n)), n);
+        }
+      });
     });
+    const float *du = u;
+    dense_backward(1, x, &w, &du, rows, inputs, outputs, a.f(5), false, &dw, &db);
   }
 })
 
