@@ -3,8 +3,8 @@
     python benchmarks/exported.py runs/squad_sample [--shapes base]
 
 Makes ONNX float32, INT8 dynamic and INT8 static of a network that answers questions, runs them and the Cell turn and
-turn about on the same rows of the packaged sample, and scores each on --evaluation. Networks of --shapes
-have random weights: they are timed, not scored.
+turn about on the same rows of the packaged sample, and scores each on --evaluation. Networks of --shapes have random
+weights: they are timed, not scored.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def pairs_of_runs(source: Path, folder: Path) -> Iterator[tuple[str, RunConfig, 
         training = {"alone": {"batch_size": 2, "accumulate": 2} if by_parts else {"batch_size": 4},
                     "together": {"batch_size": 2}}  # fmt: skip
         found = [
-            case.config(source, folder / case.name, name=f"{kind} {name}", **changes)
+            case.config(source, folder / case.name, name=f"{kind} {name}".strip(), **changes)
             for kind, changes in training.items()
         ]
         if by_parts:
@@ -144,7 +144,7 @@ def pairs_of_runs(source: Path, folder: Path) -> Iterator[tuple[str, RunConfig, 
 @pytest.mark.workers
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_two_workers_train_as_one_with_the_double_batch(source, tmp_path, graph_mode):
+def test_two_workers_train_as_one_alone(source, tmp_path, graph_mode):
     pairs = [(name, *map(without_dropout, both)) for name, *both in pairs_of_runs(source, tmp_path)]
     files = []
     for number, (_, _, together) in enumerate(pairs):

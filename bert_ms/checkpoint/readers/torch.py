@@ -71,7 +71,7 @@ def read_zip(path: Path) -> Weights:
         if pickle.size > MAX_PICKLE_BYTES:
             raise CheckpointError(f"{path} has a pickle of {pickle.size} bytes; at most {MAX_PICKLE_BYTES} are read.")
         file.seek(pickle.offset)
-        described = opcodes.run(path, file)
+        described = opcodes.run(path, io.BytesIO(file.read(pickle.size)))  # nothing of what follows the member
     places = {name.removeprefix(f"{prefix}data/"): place for name, place in members.items()}
     return _weights(path, described.value, places)
 

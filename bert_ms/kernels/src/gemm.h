@@ -3,7 +3,8 @@
 // C[32, 32] blocks are computed from panels: 32 rows of A or 32 columns of B over the whole depth, packed beforehand.
 // On processors with AMX a float is packed as the exact sum of three bfloat16 numbers (8 + 8 + 8 bits of mantissa), and
 // six products of tiles stand for one: high*high, high*middle (twice), middle*middle, high*low (twice). What is left out
-// is below 2^-23 of a product; sums are float32. Elsewhere panels hold floats and plain multiply-adds are used.
+// is below 2^-23 of a product; sums are float32. Elsewhere panels hold floats, plain multiply-adds are used, and of most
+// products only the right side is packed: the left is read as memory has it.
 #pragma once
 #include <algorithm>
 
