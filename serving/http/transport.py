@@ -331,7 +331,6 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             except Exception:  # one connection's trouble must not end the port
                 logger.exception("the loop of port %s failed, and goes on", self.effective_port)
                 time.sleep(0.1)
-        wasyncore.close_all(self.map, ignore_all=True)
 
     def is_idle(self) -> bool:
         """Whether no request is being answered, and every answer is on its way."""
@@ -354,5 +353,6 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.pull_trigger()
         if self._thread is not None:
             self._thread.join(5.0)
+        wasyncore.close_all(self.map, ignore_all=True)  # not by the loop: it must not close what is pulled above
         self.task_dispatcher.shutdown(timeout=1)
         return is_idle
