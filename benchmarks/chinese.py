@@ -34,7 +34,6 @@ from benchmarks.chinese_table import RATES, SIDES, TASKS, best_rate, table
 HERE = Path(__file__).resolve().parent
 CONFIG = HERE.parent / "configs" / "bert_small_zh.json"
 PIECES = 5000
-ROWS = 2000
 
 
 def main() -> None:
@@ -142,7 +141,6 @@ def finetuning_command(task: str, side: str, seed: int, rate: float, options: ar
         "data.train_file": files[0],
         "data.eval_file": files[1],
         "data.max_length": chosen.max_length,
-        "data.max_train_examples": ROWS,
         "model.hidden_dropout_prob": 0.1,
         "model.attention_probs_dropout_prob": 0.1,
         "training.epochs": chosen.epochs,
@@ -174,7 +172,7 @@ def report(options: argparse.Namespace) -> str:
         return ""
     pretraining = json.loads((work / "pretraining.json").read_text(encoding="utf-8"))
     results = read(work / "results.jsonl")
-    text = table(pretraining, results, rows=ROWS)
+    text = table(pretraining, results)
     output.mkdir(parents=True, exist_ok=True)
     (output / "chinese.md").write_text(text, encoding="utf-8")
     content = json.dumps({"pretraining": pretraining, "finetuning": results}, indent=1) + "\n"

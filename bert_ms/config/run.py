@@ -118,7 +118,8 @@ class PrecisionConfig(Section):
     """Numbers that the network computes in; LayerNorm, softmax and loss stay in float32.
 
     Attributes:
-        dtype: of matrix products and activations; parameters are kept in float32.
+        dtype: of matrix products and activations; parameters are kept in float32. "int8" is for evaluation and
+            prediction on a CPU: the layers' weights are rounded when they are loaded.
         loss_scale: "dynamic" and "static" are for float16; "auto" takes dynamic for float16, else none.
         init_scale: first (or static) scale.
         scale_factor: the dynamic scale is multiplied or divided by this.
@@ -127,7 +128,7 @@ class PrecisionConfig(Section):
         max_skipped_steps: so many overflowing steps in a row end the run, with advice.
     """
 
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float32"
     loss_scale: Literal["auto", "none", "static", "dynamic"] = "auto"
     init_scale: float = 65536.0
     scale_factor: float = 2.0

@@ -65,7 +65,8 @@ def from_pretrained(
         task: a task name.
         config: the configuration, where the source has none; it may not contradict the source's own.
         num_labels: outputs of a new classifier head.
-        dtype: numbers to compute in: float32 (None), float16 or bfloat16.
+        dtype: numbers to compute in: float32 (None), float16 or bfloat16; or "int8", for answers on a CPU alone (see
+            `bert_ms.model.rounding`).
         allow_missing: patterns (`pooler.*`) of parameters that may keep their initial values.
         allow_unused: patterns of tensors in the file that may be left over.
 
@@ -149,8 +150,9 @@ def from_checkpoint(
     if task == "encoder" and "pooler.dense.weight" not in opened.entries:
         settled = dataclasses.replace(settled, add_pooler=False)
         notes.append("the file has no pooler: the encoder returns the hidden states only")
+    is_rounded = dtype == model.INT8
     with compat.parameters_left_empty():
-        cell = model.build(settled, task, num_labels=num_labels, dtype=dtype or "float32")
+        cell = model.build(settled, task, num_labels=num_labels, dtype="float32" if is_rounded else dtype or "float32")
     report = checkpoint.load_into(
         cell,
         opened,
@@ -161,7 +163,7 @@ def from_checkpoint(
     )
     cell.load_report = report
     logger.info("%s", report.summary())
-    return cell
+    return model.round_to_int8(cell) if is_rounded else cell
 
 
 def with_loss(cell: nn.Cell) -> nn.Cell:

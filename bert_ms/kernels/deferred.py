@@ -32,6 +32,14 @@ class Deferring(nn.Cell):
             self.__dict__.pop(name, None)
         deferred.update({name: (make, is_native) for name, make in parts.items()})
 
+    def settle(self, **parts: nn.Cell) -> None:
+        """Put Cells, which may have parameters, where parts were to be made later."""
+        for name, part in parts.items():
+            self._cells.pop(name, None)
+            self.__dict__.pop(name, None)
+            self.__dict__.get("_deferred", {}).pop(name, None)
+            self.insert_child_to_cell(name, part.set_train(self.training))
+
     def __getattr__(self, name: str) -> Any:
         make, is_native = self.__dict__.get("_deferred", {}).pop(name, (None, False))
         if make is None:

@@ -73,6 +73,8 @@ class BertModel(Deferring):
         for name in names:
             if name not in EXTRA_OUTPUTS:
                 raise ConfigError(unknown("output", name, EXTRA_OUTPUTS))
+        if names and not self.encoder.layers:
+            raise ConfigError(f"{', '.join(names)}: a network of dtype int8 gives the last layer alone. Use float32.")
         self.has_hidden_states, self.has_attentions = "hidden_states" in names, "attentions" in names
         for layer in self.encoder.layers:
             layer.attention.has_probs = self.has_attentions

@@ -26,6 +26,7 @@ _HEADS = ("classifier.*", "crf.*", "lstm.*")
 # Fields of a configuration that shape a head over labels.
 _SHAPING = ("num_labels", "has_crf", "has_lstm")
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+INT8 = "int8"  # `bert_ms.model.INT8`, which needs MindSpore
 SAMPLE = "sample"
 SCRATCH = "scratch"  # the source of a network that no weights are there for
 _VERBS: dict[Purpose, str] = {"train": "train on", "evaluate": "score", "predict": "answer"}
@@ -78,6 +79,10 @@ def open_model(config: RunConfig, *, backend: str | None = None) -> OpenedModel:
             another kind than the backend.
     """
     model, opened = config.model, None
+    if backend is None and config.precision.dtype == INT8:
+        raise ConfigError(
+            "precision.dtype is int8, which is for answers (evaluate, predict, encode, serve): train in float32."
+        )
     exported = None if backend is None else _open_exported(config, backend)
     if exported is None and model.source != SCRATCH:
         opened = checkpoint.open_checkpoint(catalogue.resolve(model.source), config=model.config)

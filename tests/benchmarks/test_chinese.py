@@ -74,14 +74,14 @@ def test_each_side_is_told_by_its_better_learning_rate() -> None:
         result("pretrained", 43, RATES[0], 42.0),
         result("random", 43, RATES[1], 26.0),
     ]
-    text = table(PRETRAINING, results, rows=2000)
+    text = table(PRETRAINING, results)
     assert "| WeiboNER | f1 | 42, 43 | 41.00 (40.00, 42.00) | 25.50 (25.00, 26.00) | +15.50 |" in text
     assert "for 20.0 minutes" in text and "| 9 | 5.000 | 20.00 |" in text
 
 
 def test_sides_are_not_compared_before_each_has_tried_every_rate() -> None:
     results = [result(side, 42, RATES[0], 30.0) for side in SIDES]
-    assert "| 30.00 | 30.00 | not all rates tried |" in table(PRETRAINING, results, rows=2000)
+    assert "| 30.00 | 30.00 | not all rates tried |" in table(PRETRAINING, results)
 
 
 def test_the_figures_name_no_folder_of_the_machine_that_made_them(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ struct Norm {
   float eps;
 };
 void layer_norm(const Norm &norm, const float *bias, float *y);
+// One row; y is where it goes itself.
+void layer_norm_row(const Norm &norm, int64_t row, const float *bias, float *y);
 // dz is the gradient of the sum, dx that before dropout; dx may be null.
 void layer_norm_backward(const Norm &norm, const float *dy, float *dz, float *dweight, float *dbias, float *dx);
 

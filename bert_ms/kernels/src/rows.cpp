@@ -59,15 +59,18 @@ Norm from_arguments(const Arguments &a, int key, int meta) {
 
 }  // namespace
 
+void layer_norm_row(const Norm &norm, int64_t r, const float *bias, float *y) {
+  float mean, inverse;
+  sum_row(norm, r, y, mean, inverse);
+  vectors(0, norm.width, [&](int64_t c, int n) {
+    store_n(y + c, (load_n(y + c, n) - mean) * inverse * load_n(norm.weight + c, n) + load_n(bias + c, n), n);
+  });
+}
+
 void layer_norm(const Norm &norm, const float *bias, float *all_y) {
   parallel(ceil_div(norm.rows, BATCH), [&](int64_t task) {
-    for (int64_t r = task * BATCH; r < std::min(norm.rows, (task + 1) * BATCH); r++) {
-      float *y = all_y + r * norm.width, mean, inverse;
-      sum_row(norm, r, y, mean, inverse);
-      vectors(0, norm.width, [&](int64_t c, int n) {
-        store_n(y + c, (load_n(y + c, n) - mean) * inverse * load_n(norm.weight + c, n) + load_n(bias + c, n), n);
-      });
-    }
+    for (int64_t r = task * BATCH; r < std::min(norm.rows, (task + 1) * BATCH); r++)
+      layer_norm_row(norm, r, bias, all_y + r * norm.width);
   });
 }
 

@@ -31,6 +31,7 @@ struct Inputs {
 BERT_SHAPE(bert_activation, in.of(0))
 BERT_SHAPE(bert_layer_norm, in.of(0))
 BERT_SHAPE(bert_layers, in.of(0))
+BERT_SHAPE(bert_int8_layers, in.of(0))
 BERT_SHAPE(bert_linear, in.of(0, shapes[1][0]))
 BERT_SHAPE(bert_first_token, Shape{shapes[0][0], shapes[0][2]})
 BERT_SHAPE(bert_pool, Shape{shapes[0][0], shapes[0][2]})

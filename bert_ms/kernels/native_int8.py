@@ -1,0 +1,45 @@
+"""All layers of an encoder with products of 8-bit integers, in evaluation on a CPU; see src/int8.cpp."""
+
+from __future__ import annotations
+
+import ctypes
+
+from mindspore import Tensor, nn
+
+from bert_ms.kernels.native import ACTIVATIONS, constants, operator
+from bert_ms.kernels.switch import library
+
+
+class Int8Layers(nn.Cell):
+    """Every layer as one operator, of inputs of any shape.
+
+    Args:
+        num_heads: heads N of the attention.
+        name: an activation of `ops.Activation`.
+        wide: numbers I inside of a feed-forward block.
+        eps: of every LayerNorm.
+        scale: factor of the scores; None is 1 / sqrt(D).
+    """
+
+    def __init__(self, num_heads: int, name: str, wide: int, eps: float, scale: float | None = None):
+        super().__init__(auto_prefix=False)
+        self.meta = constants(num_heads, ACTIVATIONS[name], wide, float(eps), float(scale or 0.0))
+        self.forward = operator("bert_int8_layers")
+
+    def construct(self, x: Tensor, mask: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        """Run all layers.
+
+        Args:
+            x: float32 [B, S, H].
+            mask: int32 [B, S], 1 for keys to look at and 0 for padding.
+            weights: three of each layer, see `int8_weights.layer_arrays`.
+
+        Returns:
+            float32 [B, S, H].
+        """
+        return self.forward(x, mask, self.meta, *weights)
+
+
+def has_int8_unit() -> bool:
+    """Whether this processor multiplies bytes by instructions of their own (VNNI); without them float32 is faster."""
+    return bool(ctypes.CDLL(str(library())).bert_int8_unit())

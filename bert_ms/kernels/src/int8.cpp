@@ -1,0 +1,258 @@
+// All layers of an encoder with products of 8-bit integers: weights rounded beforehand, what they are multiplied with
+// row by row. Attention, LayerNorm, activations and sums stay float32.
+//
+// A row x becomes u = round(x * 127 / max|x|) + 128, unsigned; a weight w, one row of which makes one column of the
+// result, v = round(w * 127 / max|w|), signed. Sums of u v are int32, exact; those of 128 v are taken off again.
+// A row's result depends on nothing but the row: neither on the batch nor on the number of threads.
+#include "activation.h"
+#include "gemm.h"
+#include "layers.h"
+
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+#include <immintrin.h>
+#endif
+
+namespace bert {
+namespace {
+
+typedef uint8_t vbyte __attribute__((vector_size(LANES)));
+
+constexpr int64_t COLUMNS = 64;                  // of a packed panel, a depth of four at a time: [depth / 4][64][4]
+constexpr int64_t QUAD = 4;                      // bytes that are multiplied and summed at once
+constexpr int LINES = 6;                         // rows whose sums fill the registers
+constexpr int BROAD = LANES == 16 ? 4 : 2;       // with so many vectors of columns
+constexpr int64_t MOST_ROWS = 48;                // of a task,
+constexpr int64_t NEAR_BYTES = 640 << 10;        // fewer where what is kept of them would not fit a second-level cache
+
+// sums + the four products of each lane, unsigned by signed bytes
+inline vint dot(vint sums, int32_t u, vint v) {
+#if defined(__AVX512VNNI__)
+  return (vint)_mm512_dpbusd_epi32((__m512i)sums, _mm512_set1_epi32(u), (__m512i)v);
+#elif defined(__AVXVNNI__)
+  return (vint)_mm256_dpbusd_avx_epi32((__m256i)sums, _mm256_set1_epi32(u), (__m256i)v);
+#else
+  for (int byte = 0; byte < QUAD; byte++) sums += (u >> 8 * byte & 255) * (v << (24 - 8 * byte) >> 24);
+  return sums;
+#endif
+}
+
+inline vint load_int(const void *p) { vint v; std::memcpy(&v, p, sizeof v); return v; }
+inline int32_t load_four(const uint8_t *p) { int32_t v; std::memcpy(&v, p, QUAD); return v; }
+
+int64_t padded(int64_t columns) { return ceil_div(columns, COLUMNS) * COLUMNS; }
+int64_t row_bytes(int64_t depth) { return padded(depth); }
+
+inline int lanes(int64_t depth, int64_t c) { return static_cast<int>(std::min<int64_t>(LANES, depth - c)); }
+
+// u of act(x), a row; returns what its result has to be multiplied with. Bytes after the last number are 128.
+template <int A>
+float round_row(const float *x, int64_t depth, float *active, uint8_t *u) {
+  vfloat top{}, nothing{};
+  for (int64_t c = 0; c < depth; c += LANES) {
+    const int n = lanes(depth, c);
+    const vfloat v = act<A>(load_n(x + c, n));
+    if (A != IDENTITY) store_n(active + c, v, n);
+    top = larger(top, larger(v, -v));
+    nothing += v - v;  // a NaN or inf makes the whole row NaN
+  }
+  const float most = largest(top) + sum(nothing), inverse = most > 0 ? 127 / most : 0;
+  const float round = 12582912.0f;  // 1.5 * 2^23: adding it leaves the integer in the lowest bits
+  for (int64_t c = 0; c < row_bytes(depth); c += LANES) {
+    const vfloat v = c < depth ? load_n((A == IDENTITY ? x : active) + c, lanes(depth, c)) : vfloat{};
+    const vbyte bytes = __builtin_convertvector((vuint)(v * inverse + round) ^ splat_bits(128), vbyte);
+    std::memcpy(u + c, &bytes, LANES);
+  }
+  return most / 127;
+}
+
+// Columns of a product, all of them padded: panels of weights; -128 sum v, factor and bias of each column.
+struct Product {
+  const int8_t *panels;
+  const int32_t *start;
+  const float *factor, *bias;
+  int64_t depth, columns;
+  int64_t panel_bytes() const { return ceil_div(depth, QUAD) * QUAD * COLUMNS; }
+  int64_t bytes() const { return padded(columns) / COLUMNS * panel_bytes(); }
+};
+
+// y[lines][COLUMNS] = (start + u v) * factors of row and column + bias
+template <int lines>
+void tile(const Product &p, int64_t panel, const uint8_t *u, const float *scales, float *y, int64_t stride) {
+  const int64_t bytes = row_bytes(p.depth), quads = ceil_div(p.depth, QUAD);
+  for (int64_t c = 0; c < COLUMNS; c += BROAD * LANES) {
+    const int8_t *v = p.panels + panel * p.panel_bytes() + c * QUAD;
+    const int64_t column = panel * COLUMNS + c;
+    vint sums[lines][BROAD];
+    for (int j = 0; j < BROAD; j++) {
+      const vint start = load_int(p.start + column + j * LANES);
+      for (int i = 0; i < lines; i++) sums[i][j] = start;
+    }
+    for (int64_t q = 0; q < quads; q++, v += COLUMNS * QUAD) {
+      vint w[BROAD];
+      for (int j = 0; j < BROAD; j++) w[j] = load_int(v + j * LANES * QUAD);
+      for (int i = 0; i < lines; i++) {
+        const int32_t four = load_four(u + i * bytes + q * QUAD);
+        for (int j = 0; j < BROAD; j++) sums[i][j] = dot(sums[i][j], four, w[j]);
+      }
+    }
+    for (int j = 0; j < BROAD; j++) {
+      const vfloat factor = load(p.factor + column + j * LANES), bias = load(p.bias + column + j * LANES);
+      for (int i = 0; i < lines; i++)
+        store(y + i * stride + c + j * LANES,
+              __builtin_convertvector(sums[i][j], vfloat) * (scales[i] * factor) + bias);
+    }
+  }
+}
+
+// y[rows][stride] = x weight^T + bias of rounded rows; the columns of the last panel are all written.
+void multiply(const Product &p, int64_t rows, const uint8_t *u, const float *scales, float *y, int64_t stride) {
+  const int64_t bytes = row_bytes(p.depth);
+  for (int64_t panel = 0; panel * COLUMNS < p.columns; panel++) {
+    float *to = y + panel * COLUMNS;
+    int64_t r = 0;
+    for (; r + LINES <= rows; r += LINES) tile<LINES>(p, panel, u + r * bytes, scales + r, to + r * stride, stride);
+    for (; r + 2 <= rows; r += 2) tile<2>(p, panel, u + r * bytes, scales + r, to + r * stride, stride);
+    for (; r < rows; r++) tile<1>(p, panel, u + r * bytes, scales + r, to + r * stride, stride);
+  }
+}
+
+// meta: heads, act, wide, eps, scale of scores
+struct Encoder {
+  int64_t batch, length, rows, width, wide, heads;
+  int32_t act;
+  float eps, scale;
+
+  explicit Encoder(const Arguments &a)
+      : batch(a.shapes[0][0]), length(a.shapes[0][1]), rows(a.rows(0)), width(a.last(0)), wide(a.i(2)[2]),
+        heads(a.i(2)[0]), act(a.i(2)[1]) {
+    std::memcpy(&eps, a.i(2) + 3, 4);
+    std::memcpy(&scale, a.i(2) + 4, 4);
+  }
+};
+
+// A layer from its three inputs: panels of all products, one after the other; start, factor and bias of all columns,
+// int32 or the bits of floats; weight and bias of both LayerNorms.
+struct Layer {
+  Product qkv, output, inner, outer;
+  const float *norms;
+
+  Layer(const Encoder &e, const Arguments &a, int first) : norms(a.f(first + 2)) {
+    const int8_t *panels = static_cast<const int8_t *>(a.data[first]);
+    const int32_t *start = a.i(first + 1);
+    const int64_t all = a.last(first + 1);
+    const auto next = [&](int64_t depth, int64_t columns) {
+      const Product p{panels, start, reinterpret_cast<const float *>(start + all),
+                      reinterpret_cast<const float *>(start + 2 * all), depth, columns};
+      panels += p.bytes();
+      start += padded(columns);
+      return p;
+    };
+    qkv = next(e.width, 3 * e.width);
+    output = next(e.width, e.width);
+    inner = next(e.width, e.wide);
+    outer = next(e.wide, e.width);
+  }
+};
+
+// What a task keeps of its rows, in memory of its thread.
+struct Kept {
+  uint8_t *u;
+  float *scales, *hidden, *narrow, *wide;
+  int64_t narrow_stride, wide_stride;
+
+  Kept(const Encoder &e, int64_t rows)
+      : u(reinterpret_cast<uint8_t *>(local_scratch(0, rows * row_bytes(std::max(e.width, e.wide))))),
+        scales(floats(1, rows)), hidden(floats(2, rows * e.width)), narrow(floats(3, rows * padded(3 * e.width))),
+        wide(floats(4, rows * padded(e.wide))), narrow_stride(padded(3 * e.width)), wide_stride(padded(e.wide)) {}
+
+  static float *floats(int slot, int64_t count) { return reinterpret_cast<float *>(local_scratch(slot, count * 4)); }
+
+  void round(const float *x, int64_t stride, int64_t rows, int64_t depth) const {
+    for (int64_t r = 0; r < rows; r++)
+      scales[r] = round_row<IDENTITY>(x + r * stride, depth, nullptr, u + r * row_bytes(depth));
+  }
+  void round_active(int which, int64_t rows, int64_t depth) const {
+    with_act(which, [&](auto a) {
+      for (int64_t r = 0; r < rows; r++) {
+        float *row = wide + r * wide_stride;
+        scales[r] = round_row<decltype(a)::value>(row, depth, row, u + r * row_bytes(depth));
+      }
+    });
+  }
+};
+
+// The rows of y [rows, width] become queries, keys and values.
+void project(const Encoder &e, const Layer &l, const Kept &k, const float *x, int64_t first, int64_t rows,
+             float *const *qkv) {
+  k.round(x + first * e.width, e.width, rows, e.width);
+  multiply(l.qkv, rows, k.u, k.scales, k.narrow, k.narrow_stride);
+  for (int64_t r = 0; r < rows; r++)
+    for (int part = 0; part < 3; part++)
+      std::memcpy(qkv[part] + (first + r) * e.width, k.narrow + r * k.narrow_stride + part * e.width, e.width * 4);
+}
+
+// to = LayerNorm(x + residual), row by row
+void normalise(const Encoder &e, const float *x, int64_t stride, const float *residual, const float *weight, int64_t rows,
+               float *to) {
+  for (int64_t r = 0; r < rows; r++)
+    layer_norm_row({x + r * stride, residual + r * e.width, weight, Mask{}, 1, e.width, e.eps}, 0, weight + e.width,
+                   to + r * e.width);
+}
+
+// What follows attention, of some rows: y = LayerNorm(h + outer(act(inner(h)))), h = LayerNorm(x + output(context)).
+void follow(const Encoder &e, const Layer &l, const Kept &k, const float *context, int64_t rows, float *y) {
+  k.round(context, e.width, rows, e.width);
+  multiply(l.output, rows, k.u, k.scales, k.narrow, k.narrow_stride);
+  normalise(e, k.narrow, k.narrow_stride, y, l.norms, rows, k.hidden);
+  k.round(k.hidden, e.width, rows, e.width);
+  multiply(l.inner, rows, k.u, k.scales, k.wide, k.wide_stride);
+  k.round_active(e.act, rows, e.wide);
+  multiply(l.outer, rows, k.u, k.scales, k.narrow, k.narrow_stride);
+  normalise(e, k.narrow, k.narrow_stride, k.hidden, l.norms + 2 * e.width, rows, y);
+}
+
+int64_t task_rows(const Encoder &e) {
+  const int64_t one = row_bytes(e.wide) + 4 * (padded(e.wide) + padded(3 * e.width) + e.width);
+  const int64_t most = std::clamp<int64_t>(NEAR_BYTES / one / LINES * LINES, LINES, MOST_ROWS);
+  return std::min(most, std::max<int64_t>(1, ceil_div(e.rows, threads())));
+}
+
+}  // namespace
+}  // namespace bert
+
+using namespace bert;
+
+// x, mask (int32), meta, then for each layer panels, columns and norms -> y of the last one
+BERT_OPERATOR(bert_int8_layers, {
+  const Encoder e(a);
+  const int layers = (count - 4) / 3;
+  const int64_t block = task_rows(e), elements = e.rows * e.width;
+  float *y = a.f(count - 1), *parts[4];
+  for (int k = 0; k < 4; k++) parts[k] = reinterpret_cast<float *>(scratch(LAYER_SLOT + k, elements * 4));
+  const Attention attend{e.batch, e.heads, e.length, e.length, e.width, e.scale, a.data[1], true, Mask{}};
+  const auto each = [&](auto &&body) {
+    parallel(ceil_div(e.rows, block), [&](int64_t task) {
+      const Kept kept(e, block);
+      body(kept, task * block, std::min(block, e.rows - task * block));
+    });
+  };
+  std::memcpy(y, a.f(0), elements * 4);
+  each([&](const Kept &k, int64_t first, int64_t rows) { project(e, Layer(e, a, 3), k, y, first, rows, parts); });
+  for (int layer = 0; layer < layers; layer++) {
+    attention(attend, parts[0], parts[1], parts[2], parts[3]);
+    const Layer l(e, a, 3 + 3 * layer);
+    each([&](const Kept &k, int64_t first, int64_t rows) {
+      follow(e, l, k, parts[3] + first * e.width, rows, y + first * e.width);
+      if (layer + 1 < layers) project(e, Layer(e, a, 6 + 3 * layer), k, y, first, rows, parts);
+    });
+  }
+})
+
+// How fast products of bytes are: 2 by an instruction of their own, 0 without, which is slower than float32.
+extern "C" int bert_int8_unit() {
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+  return 1;
+#else
+  return 0;
+#endif
+}
