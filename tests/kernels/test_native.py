@@ -97,6 +97,16 @@ def test_results_are_bit_identical_for_every_number_of_threads(native: None, gra
             np.testing.assert_array_equal(first, second)
 
 
+def test_more_padding_and_other_rows_change_no_bit_of_attention(native: None, graph_mode: None) -> None:
+    q, k, v = (x.asnumpy() for x in tensors((2, 70, 64), (2, 150, 64), (2, 150, 64)))
+    k *= np.linspace(0.1, 3, 150, dtype=np.float32)[:, None]  # the largest score changes again and again
+    attend = ops.Attention(2)
+    alone = attend(*map(Tensor, (q[1:], k[1:, :100], v[1:, :100])), Tensor(np.ones((1, 100), np.int32))).asnumpy()
+    mask = np.ones((2, 150), np.int32)
+    mask[1, 100:] = 0
+    np.testing.assert_array_equal(attend(*map(Tensor, (q, k, v, mask))).asnumpy()[1:], alone)
+
+
 def test_masks_of_numpy_mindspore_and_native_are_the_same_bits(native: None, graph_mode: None) -> None:
     seed, step, site, count, p = -3, 2**31 - 1, 40, 1003, 0.3
     expected = keep_mask(seed, step, site, count, p)

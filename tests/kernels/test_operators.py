@@ -180,7 +180,7 @@ def test_every_shape_gives_the_values_and_gradients_of_float64(
     check(name, shape)
 
 
-@pytest.mark.parametrize("name", ["linear gelu", "query_key_value", "feed_forward gelu"])
+@pytest.mark.parametrize("name", ["linear gelu", "query_key_value", "feed_forward gelu", "attention with dropout"])
 def test_sums_over_several_stretches_of_depth_are_those_of_float64(name: str, native: None, graph_mode: None) -> None:
     check(name, "deep")
 

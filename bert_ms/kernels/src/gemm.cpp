@@ -1,8 +1,6 @@
 // Packing of panels and the 32 x 32 block product: AMX tiles, or vectors of float.
 #include "gemm.h"
 
-#include <type_traits>
-
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
@@ -183,48 +181,22 @@ bool is_allowed() { return true; }
 
 void prepare_thread() {}
 
-// Vectors of columns, and how many strips the 32 lines of a block are cut into: the sums of a strip's lines with these
-// columns fill the registers. The first TALLS strips have one line more than the others.
-constexpr int BROAD = LANES == 4 ? 1 : 2, STRIPS = LANES == 16 ? 3 : LANES == 8 ? 6 : 4;
-constexpr int TALL = (PANEL + STRIPS - 1) / STRIPS, SHORT = TALL - 1, TALLS = PANEL - STRIPS * SHORT;
 // Lines in the first-level cache are so far apart: a power of two would put them all into the same few places.
 constexpr int64_t SPACING = STRETCH + 16;
-constexpr int64_t PACE = 8;  // of depth for each cache line that is fetched ahead
 constexpr int64_t FEW = 2;   // panels, for which copying a strip does not pay
 
-// Calls each(first line, number of lines as a constant) for the strips of 32 lines.
-template <class Each>
-inline void each_strip(Each &&each) {
-  for (int k = 0; k < TALLS; k++) each(k * TALL, std::integral_constant<int, TALL>{});
-  for (int k = TALLS; k < STRIPS; k++) each(k * SHORT + TALLS, std::integral_constant<int, SHORT>{});
-}
-
-// c[lines][32] (+)= lines of A times 32 columns of B over the depth. Numbers of a line are `along` apart, lines `across`,
-// or, if that is 0, so far as given.
+// c[lines][32] (+)= a strip of A times 32 columns of B.
 template <int lines, int64_t along, int64_t across>
-void strip(const float *a, int64_t given, const float *b, int64_t depth, float *c, bool add, Ahead &next, Ahead &out) {
-  for (int column = 0; column < PANEL; column += BROAD * LANES, b += BROAD * LANES, c += BROAD * LANES) {
-    vfloat sums[lines][BROAD];
-    for (int i = 0; i < lines; i++)
-      for (int j = 0; j < BROAD; j++) sums[i][j] = vfloat{};
-    for (int64_t d = 0; d < depth;) {
-      next.fetch<false>();
-      out.fetch<true>();
-      for (const int64_t stop = std::min(d + PACE, depth); d < stop; d++) {
-        vfloat v[BROAD];
-        for (int j = 0; j < BROAD; j++) v[j] = load(b + d * PANEL + j * LANES);
-        for (int i = 0; i < lines; i++) {
-          const float x = a[d * along + i * (across ? across : given)];
-          for (int j = 0; j < BROAD; j++) sums[i][j] += x * v[j];
-        }
-      }
-    }
-    for (int i = 0; i < lines; i++)
-      for (int j = 0; j < BROAD; j++) {
-        float *to = c + i * PANEL + j * LANES;
-        store(to, add ? load(to) + sums[i][j] : sums[i][j]);
-      }
-  }
+void add_strip(const float *a, int64_t given, const float *b, int64_t depth, float *c, bool add, Ahead &next,
+               Ahead &out) {
+  const auto fetch = [&] {
+    next.fetch<false>();
+    out.fetch<true>();
+  };
+  strip<lines, along, across>(a, given, b, depth, fetch, [=](int line, int column, vfloat sum) {
+    float *to = c + line * PANEL + column;
+    store(to, add ? load(to) + sum : sum);
+  });
 }
 
 void block(const char *a_bytes, const char *b_bytes, int64_t steps, float *c, bool add) {
@@ -233,12 +205,13 @@ void block(const char *a_bytes, const char *b_bytes, int64_t steps, float *c, bo
   for (int64_t first = 0; first < steps * DEPTH; first += STRETCH, add = true) {
     const int64_t depth = std::min(STRETCH, steps * DEPTH - first), at = first * PANEL;
     each_strip([&](int line, auto lines) {
-      strip<decltype(lines)::value, PANEL, 1>(a + at + line, 0, b + at, depth, c + line * PANEL, add, nothing, nothing);
+      add_strip<decltype(lines)::value, PANEL, 1>(a + at + line, 0, b + at, depth, c + line * PANEL, add, nothing,
+                                                  nothing);
     });
   }
 }
 
-// Copies a strip, of whose lines only the first `there` exist, for strip<lines, 1, SPACING>, or strip<lines, lines, 1> if
+// Copies a strip, of whose lines only the first `there` exist, for add_strip<lines, 1, SPACING>, or <lines, lines, 1> if
 // the numbers of a line do not lie together.
 template <int lines>
 inline void copy_strip(const Lines &a, int64_t line, int64_t there, int64_t first, int64_t depth, float *to) {
@@ -266,9 +239,9 @@ void lines_by_panels(const Lines &a, int64_t line, int64_t there, int64_t first,
     constexpr int lines = decltype(constant)::value;
     if (copies) copy_strip<lines>(a, line + at, there - at, first, depth, near);
     const float *from = copies ? near : a.data + (line + at) * a.stride + first;
-    const auto kernel = !copies             ? strip<lines, 1, 0>
-                        : a.layout == ALONG ? strip<lines, 1, SPACING>
-                                            : strip<lines, lines, 1>;
+    const auto kernel = !copies             ? add_strip<lines, 1, 0>
+                        : a.layout == ALONG ? add_strip<lines, 1, SPACING>
+                                            : add_strip<lines, lines, 1>;
     for (int64_t p = 0; p < panels; p++)
       kernel(from, a.stride, reinterpret_cast<const float *>(b + p * bytes), depth, c + (p * PANEL + at) * PANEL, add,
              next, out);

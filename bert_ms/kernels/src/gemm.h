@@ -7,6 +7,7 @@
 // products only the right side is packed: the left is read as memory has it.
 #pragma once
 #include <algorithm>
+#include <type_traits>
 
 #include "pool.h"
 #include "vector.h"
@@ -179,6 +180,44 @@ struct Ahead {
     rows--;
   }
 };
+
+// Vectors of columns, and how many strips the 32 lines of a block are cut into: the sums of a strip's lines with these
+// columns fill the registers. The first TALLS strips have one line more than the others.
+constexpr int BROAD = LANES == 4 ? 1 : 2, STRIPS = LANES == 16 ? 3 : LANES == 8 ? 6 : 4;
+constexpr int TALL = (PANEL + STRIPS - 1) / STRIPS, SHORT = TALL - 1, TALLS = PANEL - STRIPS * SHORT;
+constexpr int64_t PACE = 8;  // of depth for each cache line that is fetched ahead
+
+// Calls each(first line, number of lines as a constant) for the strips of 32 lines.
+template <class Each>
+inline void each_strip(Each &&each) {
+  for (int k = 0; k < TALLS; k++) each(k * TALL, std::integral_constant<int, TALL>{});
+  for (int k = TALLS; k < STRIPS; k++) each(k * SHORT + TALLS, std::integral_constant<int, SHORT>{});
+}
+
+// Lines of A times 32 columns of B over the depth: finish(line, column, sums) takes each vector, fetch() is called now and
+// then. Numbers of a line are `along` apart, lines `across`, or, if that is 0, so far as given.
+template <int lines, int64_t along, int64_t across, class Fetch, class Finish>
+inline void strip(const float *a, int64_t given, const float *b, int64_t depth, Fetch fetch, Finish finish) {
+  for (int column = 0; column < PANEL; column += BROAD * LANES, b += BROAD * LANES) {
+    vfloat sums[lines][BROAD];
+    for (int i = 0; i < lines; i++)
+      for (int j = 0; j < BROAD; j++) sums[i][j] = vfloat{};
+    for (int64_t d = 0; d < depth;) {
+      fetch();
+      for (const int64_t stop = std::min(d + PACE, depth); d < stop; d++) {
+        vfloat v[BROAD];
+        for (int j = 0; j < BROAD; j++) v[j] = load(b + d * PANEL + j * LANES);
+        for (int i = 0; i < lines; i++) {
+          const float x = a[d * along + i * (across ? across : given)];
+          for (int j = 0; j < BROAD; j++) sums[i][j] += x * v[j];
+        }
+      }
+    }
+#pragma GCC unroll 16  // or the sums would leave the registers
+    for (int i = 0; i < lines; i++)
+      for (int j = 0; j < BROAD; j++) finish(i, column + j * LANES, sums[i][j]);
+  }
+}
 
 // c[panel][32][32] (+)= 32 lines, of which `there` exist, times panels that lie `bytes` apart, over the depth from `first`
 // on; meanwhile what will be read next and where results go comes nearer.
