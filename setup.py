@@ -13,7 +13,8 @@ INIT = (HERE / "bert_ms/__init__.py").read_text(encoding="utf-8")
 # Files that stand at the top of a checkout and inside the installed package: source pattern -> folder of the package.
 CARRIED = {"configs/*.*": "named_configs", "mindspore_hub_conf.py": "hub"}
 
-SERVE = ["flask>=3.1,<4", "waitress>=3.0.1,<4", "pydantic>=2.8,<3", "prometheus-client>=0.20", "orjson>=3.10"]
+SERVE = ["flask>=3.1,<4", "waitress>=3.0.1,<4", "pydantic>=2.8,<3", "prometheus-client>=0.20", "orjson>=3.10",
+         "greenlet>=3.0"]  # fmt: skip
 OTEL = ["opentelemetry-sdk>=1.25", "opentelemetry-exporter-otlp-proto-http>=1.25"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
 KERNELS = ["ziglang>=0.12"]  # a C++ compiler from PyPI, for machines without g++ or clang++

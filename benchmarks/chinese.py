@@ -29,7 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import chinese_text
-from benchmarks.chinese_table import RATES, SIDES, TASKS, best_rate, table
+from benchmarks.chinese_table import SIDES, TASKS, best_rate, table
 
 HERE = Path(__file__).resolve().parent
 CONFIG = HERE.parent / "configs" / "bert_small_zh.json"
@@ -47,7 +47,7 @@ def main() -> None:
         bert_ms(["vocabulary", text / chinese_text.TRAIN, vocabulary, "--size", PIECES], work / "vocabulary.log")
     if SIDES[0] in options.sides:
         pretrained(work, options.threads)
-    for rate_number in range(len(RATES)):
+    for rate_number in range(max(len(task.rates) for task in TASKS.values())):
         for seed in options.seeds:
             for task in options.tasks:
                 for side in options.sides:
@@ -60,9 +60,10 @@ def main() -> None:
 
 def choose(results: list[dict[str, Any]], task: str, side: str, seed: int, *, first: int, number: int) -> float | None:
     """The learning rate to run now: with the first seed each in turn, then the better one; None if there is none."""
+    rates = TASKS[task].rates
     if seed == first:
-        return RATES[number]
-    return best_rate(results, task, side, first) if number == len(RATES) - 1 else None
+        return rates[number]
+    return best_rate(results, task, side, first) if number == len(rates) - 1 else None
 
 
 def pretrained(work: Path, threads: int) -> None:

@@ -1,8 +1,9 @@
 """How fast sentences become vectors: `bulk_encode` against what sentence-transformers does in PyTorch.
 
-    python benchmarks/encode.py [--texts FILE] [--count 2000]
+    python benchmarks/encode.py [--texts FILE] [--count 2000] [--int8]
 
-Sentences of mixed length by the same MiniLM on the same threads in float32. The peer sorts by length, takes batches of
+Sentences of mixed length by the same MiniLM on the same threads in float32; with --int8 ours once more with dtype int8,
+whose vectors are compared with ours in float32. The peer sorts by length, takes batches of
 32 padded to their longest, pools the mean and normalises, under `inference_mode`. Both start from texts; sides run turn
 and turn about; vectors must agree (cosine of each at least 0.99999). Without --texts, lines of the packaged SQuAD
 sample. The peer runs in an environment of its own, see peer_env.py.
@@ -28,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # for the sides as well: PYTHONPATH need not be set
 SAMPLE = HERE.parent / "bert_ms" / "sample"
 SIDES = ("bert_ms", "pytorch")
+ROUNDED = "bert_ms, INT8"
 BATCH, LONGEST = 32, 256
 LEAST_COSINE = 0.99999
 
@@ -48,7 +50,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7, help="turns of each side (default 7)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of each side (default 2)")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder of the table")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--int8", action="store_true", help="ours once more, with dtype int8")
+    parser.add_argument("--side", choices=(*SIDES, ROUNDED), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -77,13 +80,15 @@ def _compare(options: argparse.Namespace) -> None:
 
     texts = sentences(options.texts, options.count)
     pythons = {"bert_ms": sys.executable, "pytorch": str(peer_python())}
+    pythons |= {ROUNDED: sys.executable} if options.int8 else {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
         workers = {side: _start(python, side, folder, options) for side, python in pythons.items()}
         facts = {side: _ask(worker, "ready") for side, worker in workers.items()}
-        cosine = _least_cosine(*(np.load(folder / f"{side}.npy") for side in SIDES))
-        seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+        vectors = {side: np.load(folder / f"{side}.npy") for side in workers}
+        cosine = _least_cosine(*(vectors[side] for side in SIDES))
+        seconds: dict[str, list[float]] = {side: [] for side in workers}
         for _ in range(options.rounds):
             for side, worker in workers.items():
                 seconds[side].append(_ask(worker, "run"))
@@ -99,9 +104,14 @@ def _compare(options: argparse.Namespace) -> None:
         "tokens": facts["pytorch"]["tokens"],
         "least_cosine": cosine,
         "versions": {side: facts[side]["versions"] for side in SIDES},
-        "texts_per_second": {side: spread([len(texts) / s for s in seconds[side]]) for side in SIDES},
+        "texts_per_second": {side: spread([len(texts) / s for s in values]) for side, values in seconds.items()},
         "ratio": spread([theirs / ours for ours, theirs in zip(*(seconds[side] for side in SIDES), strict=True)]),
     }
+    if options.int8:
+        cosines = (vectors[ROUNDED].astype(np.float64) * vectors["bert_ms"]).sum(1)
+        ratios = [ours / rounded for ours, rounded in zip(seconds["bert_ms"], seconds[ROUNDED], strict=True)]
+        document["int8"] = {"least_cosine": float(cosines.min()), "mean_cosine": float(cosines.mean()),
+                            "ratio": spread(ratios)}  # fmt: skip
     text = table(document)
     print(text)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -136,8 +146,13 @@ def table(document: dict[str, Any]) -> str:
         "| side | texts/s: median (least-most) |",
         "|---|---|",
     ]
-    lines += [f"| {side} | {shown(document['texts_per_second'][side], 0)} |" for side in SIDES]
+    lines += [f"| {side} | {shown(speed, 0)} |" for side, speed in document["texts_per_second"].items()]
     lines += ["", f"bert_ms / peer, pair by pair: **{shown(document['ratio'])}**", ""]
+    if "int8" in document:
+        int8 = document["int8"]
+        cosines = f"{int8['mean_cosine']:.4f} on average, {int8['least_cosine']:.4f} at least"
+        lines += [f"INT8 / float32, ours, pair by pair: **{shown(int8['ratio'])}**. Cosine of a vector with the one in "
+                  f"float32: {cosines}.", ""]  # fmt: skip
     lines += [f"{document['date']}; {document['machine']}; {document['threads']} threads a side; "
               f"{document['rounds']} turns."]  # fmt: skip
     lines += [f"{name}: {document['versions'][side]}." for name, side in zip(("Ours", "Peer"), SIDES, strict=True)]
@@ -171,7 +186,10 @@ def _ask(worker: subprocess.Popen[str], word: str) -> Any:
 def _serve(options: argparse.Namespace) -> None:
     """One side: encode once and keep the vectors, then once more whenever asked to."""
     texts = json.loads((options.folder / "texts.json").read_text(encoding="utf-8"))
-    encode, facts = (_ours if options.side == "bert_ms" else _peer)(texts, options.threads)
+    if options.side == "pytorch":
+        encode, facts = _peer(texts, options.threads)
+    else:
+        encode, facts = _ours(options.threads, "int8" if options.side == ROUNDED else None)
     for line in sys.stdin:
         if line.strip() == "ready":
             np.save(options.folder / f"{options.side}.npy", encode(texts))  # warms up, too: compiles every shape
@@ -183,12 +201,13 @@ def _serve(options: argparse.Namespace) -> None:
         print(f"@@{json.dumps(answer)}", flush=True)
 
 
-def _ours(_texts: list[str], threads: int) -> tuple[Any, dict[str, Any]]:
+def _ours(threads: int, dtype: str | None) -> tuple[Any, dict[str, Any]]:
     import mindspore as ms
 
     import bert_ms
 
-    encoder = bert_ms.SentenceEncoder(os.environ["BERT_MS_MINILM"], device="cpu", batch_size=BATCH, threads=threads)
+    folder = os.environ["BERT_MS_MINILM"]
+    encoder = bert_ms.SentenceEncoder(folder, device="cpu", dtype=dtype, batch_size=BATCH, threads=threads)
     return encoder.bulk_encode, {"versions": f"bert_ms {bert_ms.__version__}, MindSpore {ms.__version__}"}
 
 

@@ -3,6 +3,7 @@
     python benchmarks/serving_load.py http://127.0.0.1:8080 --metrics http://127.0.0.1:8081/metrics
     python benchmarks/serving_load.py ours=http://127.0.0.1:8080 flask=http://127.0.0.1:8090 --kind embed
     python benchmarks/serving_load.py --start minilm            # starts ours and serving_peer.py, and compares them
+    python benchmarks/serving_load.py --start minilm --int8     # and ours once more, with dtype int8
     python benchmarks/serving_load.py ours=http://127.0.0.1:8080 other=http://127.0.0.1:7997 --kind openai --model M
 
 Closed loops (so many clients, each asks again when it is answered), then open loops (requests at random moments at a
@@ -39,7 +40,9 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     options = _parser().parse_args(arguments)
     if not options.servers and not options.start:
         raise SystemExit("no server: give NAME=URL, or --start MODEL.")
-    with started(options.start, options.peer_source) as (own, metrics):
+    if options.int8 and not options.start:
+        raise SystemExit("--int8 is for servers that are started here: give --start MODEL, or NAME=URL of one more.")
+    with started(options.start, options.peer_source, with_int8=options.int8) as (own, metrics):
         servers = own or dict(_named(one) for one in options.servers)
         results = measure(servers, options.metrics or metrics, options)
     text = load_table.table(results)
@@ -112,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("servers", nargs="*", metavar="[NAME=]URL")
     parser.add_argument("--start", metavar="MODEL", help="start `bert-ms serve` on it and the peer, and end them")
+    parser.add_argument("--int8", action="store_true", help="with --start: ours once more, with dtype int8")
     parser.add_argument("--peer-source", metavar="DIR", help="the same model for the peer; default the one of --start")
     parser.add_argument("--kind", choices=load_texts.KINDS, default="embed")
     parser.add_argument("--model", help="name of the model in requests")

@@ -20,40 +20,53 @@ START_SECONDS = 300.0
 
 
 @contextlib.contextmanager
-def started(model: str | None, peer_source: str | None) -> Iterator[tuple[dict[str, str], str | None]]:
+def started(
+    model: str | None, peer_source: str | None, *, with_int8: bool = False
+) -> Iterator[tuple[dict[str, str], str | None]]:
     """Ours and the peer's, on free ports.
 
     Args:
         model: of ours: a directory, a catalogue name, or a YAML file of settings; None starts nothing.
         peer_source: directory of the same model in Hugging Face's form.
+        with_int8: start ours once more, in dtype int8.
 
     Yields:
-        URLs by name, and the address of our metrics.
+        URLs by name, and the address of the first one's metrics.
     """
     if model is None:
         yield {}, None
         return
     from bert_ms.hub import catalogue
 
-    ports = [free_port() for _ in range(3)]
+    ports = [free_port() for _ in range(5)]
     settings = ["-c", model] if Path(model).suffix in (".yaml", ".yml") else [model]
     source = peer_source or str(catalogue.resolve(model))
-    own = [sys.executable, "-m", "bert_ms.cli", "serve", *settings]
-    commands = [
-        [*own, "--port", str(ports[0]), "--admin-port", str(ports[1]), "--set", "log_requests=false", "-q"],
-        [str(peer_python()), str(HERE / "serving_peer.py"), source, "--port", str(ports[2])],
-    ]
-    processes = [subprocess.Popen(command, cwd=HERE.parent, env=os.environ.copy()) for command in commands]
-    try:
-        wait_ready(f"http://127.0.0.1:{ports[0]}/readyz", processes[0])
-        wait_ready(f"http://127.0.0.1:{ports[2]}/readyz", processes[1])
-        urls = {"ours": f"http://127.0.0.1:{ports[0]}", "Flask + Transformers": f"http://127.0.0.1:{ports[2]}"}
+    own = [sys.executable, "-m", "bert_ms.cli", "serve", *settings, "--set", "log_requests=false", "-q"]
+    commands = {
+        "ours": (ports[0], [*own, "--port", str(ports[0]), "--admin-port", str(ports[1])]),
+        "Flask + Transformers": (
+            ports[2], [str(peer_python()), str(HERE / "serving_peer.py"), source, "--port", str(ports[2])],
+        ),
+    }  # fmt: skip
+    if with_int8:
+        int8 = [*own, "--dtype", "int8", "--port", str(ports[3]), "--admin-port", str(ports[4])]
+        commands["ours, INT8"] = (ports[3], int8)
+    urls = {name: f"http://127.0.0.1:{port}" for name, (port, _) in commands.items()}
+    with contextlib.ExitStack() as stack:
+        processes = {name: stack.enter_context(_running(command)) for name, (_, command) in commands.items()}
+        for name, process in processes.items():
+            wait_ready(f"{urls[name]}/readyz", process)
         yield urls, f"http://127.0.0.1:{ports[1]}/metrics"
+
+
+@contextlib.contextmanager
+def _running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, cwd=HERE.parent, env=os.environ.copy())
+    try:
+        yield process
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(timeout=60)
+        process.terminate()
+        process.wait(timeout=60)
 
 
 def wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:

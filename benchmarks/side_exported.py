@@ -1,4 +1,4 @@
-"""One network on real rows. Started by `exported.py`: side_exported.py SOURCE ROWS LENGTH MAX_LENGTH THREADS."""
+"""One network on real rows. Started by `exported.py`: SOURCE ROWS LENGTH MAX_LENGTH THREADS [DTYPE]."""
 
 from __future__ import annotations
 
@@ -36,18 +36,20 @@ def batch(tokenizer: Tokenizer, rows: int, length: int, max_length: int) -> list
     return [padded[name] for name in INPUT_NAMES]
 
 
-def runner(source: str, threads: int, rows: int, length: int, max_length: int) -> tuple[Callable[[], float], str]:
+def runner(
+    source: str, threads: int, rows: int, length: int, max_length: int, dtype: str | None
+) -> tuple[Callable[[], float], str]:
     """One pass from numpy ids to numpy logits, and what runs it."""
     from bert_ms.pipelines.opening import open_backend
 
-    opened = open_backend(TASK, source, device="cpu", threads=threads)
+    opened = open_backend(TASK, source, device="cpu", dtype=dtype, threads=threads)
     inputs = batch(opened.tokenizer, rows, length, max_length)
     return lambda: float(opened.backend.run(inputs)[0].sum()), f"{opened.format}, {opened.precision}"
 
 
 def main() -> None:
     source, rows, length, max_length, threads = sys.argv[1], *map(int, sys.argv[2:6])
-    step, what = runner(source, threads, rows, length, max_length)
+    step, what = runner(source, threads, rows, length, max_length, sys.argv[6] if len(sys.argv) > 6 else None)
     side.serve(step, lambda: {"versions": f"{what}; {_versions()}"})
 
 

@@ -15,7 +15,7 @@ from bert_ms.hub import catalogue
 from bert_ms.pipelines.sentences.settings import SentenceSettings, read_settings
 from bert_ms.tokenization import Tokenizer
 
-from .answering import KINDS_OF, Answerer
+from .answering import KINDS_OF, Answerer, Words
 from .engine.process import EngineProcess, EngineRefused, Hello
 from .faults import Unavailable, WrongTask
 from .scheduling.keeper import Keeper
@@ -45,6 +45,7 @@ class LoadedModel:
         path = catalogue.resolve(spec.source).resolve()
         self.spec, self.name, self.loaded_at = spec, spec.name, time.time()
         self._tokenizer = Tokenizer.from_pretrained(path)
+        self._words = Words(self._tokenizer)
         self._sentences = read_settings(path) if path.is_dir() else SentenceSettings()
         longest = self._sentences.max_length if spec.max_length is None else None
         # No method of this: what refers back is found by the garbage collector only, which comes late to megabytes.
@@ -70,6 +71,11 @@ class LoadedModel:
     def task(self) -> str:
         """See `service.ServedModel`."""
         return self.keeper.hello.task if self.keeper.hello else self.spec.task or ""
+
+    @property
+    def dtype(self) -> str:
+        """See `service.ServedModel`; empty while it is loading."""
+        return self.keeper.hello.precision if self.keeper.hello else ""
 
     @property
     def config(self) -> BertConfig:
@@ -123,7 +129,7 @@ class LoadedModel:
         if hello is None:
             code = "engine_failed" if self.state == "failed" else "loading"
             raise Unavailable(f"model {self.name!r} is not ready: {self.reason}.", code=code, retry_after=5.0)
-        return Answerer(self.keeper, hello, self._tokenizer, self._sentences)
+        return Answerer(self.keeper, hello, self._tokenizer, self._words, self._sentences)
 
 
 def _check_served(tokenizer: Tokenizer, hello: Hello) -> None:

@@ -130,6 +130,7 @@ class ModelRepository:
                 "state": one.state,
                 "reason": one.reason,
                 "task": one.task,
+                "dtype": one.dtype,
                 "kinds": list(one.kinds()),
                 "loaded_at": one.loaded_at,
             }

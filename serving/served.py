@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +61,11 @@ class Served:
         return self._current.task if self._current else ""
 
     @property
+    def dtype(self) -> str:
+        """See `service.ServedModel`."""
+        return self._current.dtype if self._current else ""
+
+    @property
     def loaded_at(self) -> float:
         """See `service.ServedModel`."""
         return self._current.loaded_at if self._current else 0.0
@@ -92,15 +96,21 @@ class Served:
 
     def answer(self, kind: str, inputs: Sequence[Any], options: Mapping[str, Any], call: Call) -> Reply:
         """See `service.ServedModel`."""
-        with self._used() as model:
+        model = self._enter()
+        try:
             return model.answer(kind, inputs, options, call)
+        finally:
+            self._leave(model)
 
     def infer_ids(
         self, input_ids: np.ndarray, attention_mask: np.ndarray, token_type_ids: np.ndarray, call: Call
     ) -> dict[str, np.ndarray]:
         """See `service.ServedModel`."""
-        with self._used() as model:
+        model = self._enter()
+        try:
             return model.infer_ids(input_ids, attention_mask, token_type_ids, call)
+        finally:
+            self._leave(model)
 
     def stats(self) -> dict[str, Any]:
         """See `service.ServedModel`."""
@@ -125,21 +135,21 @@ class Served:
                 max(until - time.monotonic(), 0),
             )
 
-    @contextmanager
-    def _used(self) -> Iterator[LoadedModel]:
+    def _enter(self) -> LoadedModel:
+        """The model for a request, which `_leave` has to follow."""
         with self._changed:
             if self._is_draining:
                 raise Unavailable(f"model {self.name!r} is being taken out.", code="draining", retry_after=1.0)
             model = self._there()
             self._users[model] = self._users.get(model, 0) + 1
-        try:
-            yield model
-        finally:
-            with self._changed:
-                self._users[model] -= 1
-                if not self._users[model]:
-                    del self._users[model]
-                    self._changed.notify_all()
+            return model
+
+    def _leave(self, model: LoadedModel) -> None:
+        with self._changed:
+            self._users[model] -= 1
+            if not self._users[model]:
+                del self._users[model]
+                self._changed.notify_all()
 
     def _there(self) -> LoadedModel:
         if self._current is None:

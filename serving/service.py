@@ -19,6 +19,16 @@ KINDS = ("qa", "classify", "ner", "fill-mask", "embed", "similarity", "tokenize"
 TIMINGS = ("tok", "queue", "infer", "post")
 
 
+class Parking(Protocol):
+    """Where a request waits whose thread goes on with others meanwhile."""
+
+    def park(self, until: float) -> None:
+        """Wait for `unpark`, at most until a moment on the clock of `time.monotonic`; it may come back earlier."""
+
+    def unpark(self) -> None:
+        """End the waiting, or the next one; from any thread."""
+
+
 @dataclass(frozen=True)
 class Call:
     """One request's circumstances.
@@ -27,11 +37,13 @@ class Call:
         deadline: on the clock of `time.monotonic`, in seconds.
         cancelled: set when the client is gone; what waits in the queue is then dropped.
         timings: seconds spent on tokenising, in the queue, in the engine, and on the answer; filled by the model.
+        parking: where it waits for its answer; None where it has a thread of its own.
     """
 
     deadline: float
     cancelled: threading.Event = field(default_factory=threading.Event)
     timings: dict[str, float] = field(default_factory=dict)
+    parking: Parking | None = None
 
     @classmethod
     def within(cls, seconds: float) -> Call:
@@ -59,6 +71,7 @@ class ServedModel(Protocol):
         name: that requests ask for it by.
         version: the first digits of its weights' sha256.
         task: that it was trained for.
+        dtype: numbers that it computes in: float32, int8, ...; of an exported network what it was exported with.
         state: loading, ready, restarting, draining or failed.
         config: of its network.
         loaded_at: on the clock of `time.time`, in seconds.
@@ -70,6 +83,8 @@ class ServedModel(Protocol):
     def version(self) -> str: ...
     @property
     def task(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
     @property
     def config(self) -> BertConfig: ...
     @property
@@ -165,7 +180,7 @@ class Repository(Protocol):
         """
 
     def index(self) -> list[dict[str, Any]]:
-        """Of each model: name, version, state, reason (why it is not ready), task, kinds, loaded_at."""
+        """Of each model: name, version, state, reason (why it is not ready), task, dtype, kinds, loaded_at."""
 
     def load(self, name: str, source: str | None = None) -> None:
         """Load a model, or load it anew beside the one that answers and then change over.

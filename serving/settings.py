@@ -14,6 +14,7 @@ from bert_ms.errors import ConfigError
 from .spec import ModelSpec
 
 Device = Literal["auto", "cpu", "gpu", "ascend"]
+Dtype = Literal["float32", "float16", "bfloat16", "int8"]
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 SHORTEST_KEY = 16  # characters; shorter ones can be guessed from their hash
 
@@ -60,7 +61,7 @@ class ModelSettings(_Strict):
     task: str | None = Field(None, description="whose network is run; default what the weights were trained for")
     engine: Literal["auto", "cell", "onnx"] | None = Field(None, description="MindSpore or ONNX Runtime")
     device: Device | None = None
-    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    dtype: Dtype | None = Field(None, description="numbers to compute in; int8: on a CPU, rounded as it is loaded")
     threads: int | None = Field(None, ge=1, le=1024)
     max_length: int | None = Field(None, ge=4, le=65_536)
     shapes: Shapes | None = Field(None, description="(rows, tokens) of the batches that are compiled before the start")
@@ -91,7 +92,7 @@ class ServerSettings(_Strict):
 
     device: Device = "auto"
     engine: Literal["auto", "cell", "onnx"] = Field("auto", description="cell: MindSpore; onnx: an exported folder")
-    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    dtype: Dtype | None = Field(None, description="numbers to compute in, default float32; int8: on a CPU")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of an operator")
     max_batch_tokens: int | None = Field(None, ge=1, description="default 4096 on CPU, 16384 elsewhere")
     max_queue_items: int = Field(512, ge=1, description="rows of a model that wait")

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from bert_ms.config import INT8
 from bert_ms.errors import ConfigError
 
 Engine = Literal["auto", "cell", "onnx"]
@@ -23,7 +24,7 @@ class ModelSpec:
         task: whose network is run; None takes what the weights were trained for. Any BERT embeds with "encoder".
         engine: "cell" runs MindSpore, "onnx" ONNX Runtime on an exported folder; "auto" goes by what the source is.
         device: auto, cpu, gpu or ascend.
-        dtype: numbers to compute in: float32 (None), float16 or bfloat16.
+        dtype: numbers to compute in: float32 (None), float16 or bfloat16; or int8, on a CPU.
         threads: CPU threads of one operator; None leaves the runtime's choice.
         max_length: longest row in tokens; None takes the network's longest, or 512 where it has none.
         shapes: (rows, tokens) of the batches that are compiled before the first answer, the only ones that ever run;
@@ -82,6 +83,8 @@ class ModelSpec:
         for field in ("max_queue_seconds", "watchdog_seconds", "start_seconds", "ping_seconds"):
             if not getattr(self, field) > 0:
                 problems.append(f"{field} is {getattr(self, field)}: expected more than 0.")
+        if self.dtype == INT8 and self.device in ("gpu", "ascend"):
+            problems.append(f"dtype is int8 and device {self.device}: int8 is for a CPU. Use float16, or device cpu.")
         if self.shapes is not None and (not self.shapes or any(rows < 1 or size < 4 for rows, size in self.shapes)):
             problems.append(f"shapes is {list(self.shapes)}: expected (rows, tokens), at least (1, 4).")
         if problems:

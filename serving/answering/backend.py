@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bert_ms.records import Encoding, Features
+from bert_ms.records import Features
 
 from ..engine.process import Hello
 from ..scheduling.keeper import Keeper
-from ..scheduling.rows import Limits, Row, Submission, row_of, whole_row
+from ..scheduling.rows import Limits, Row, Submission, row_of, row_of_ids, whole_row
 from ..service import Call
 
 
@@ -80,23 +80,20 @@ class QueueBackend:
                 found[name] = np.concatenate([_output(some[0], name) for some in rows])
         return found
 
-    def vectors(self, encodings: Sequence[Encoding], owners: np.ndarray, name: str) -> np.ndarray:
-        """One output [rows, ...] that is one a row.
+    def vectors(self, ids: Sequence[Sequence[int]], owners: Sequence[int], name: str) -> list[np.ndarray]:
+        """One output that is one a row, of each row.
 
         Args:
-            encodings: the rows.
-            owners: int [rows], the input that each belongs to.
+            ids: of the rows, with the special ones.
+            owners: the input that each belongs to.
             name: of the output.
 
         Raises:
             ServiceFault: ids that the network has not, or no answer.
         """
-        rows = []
-        for one, item in zip(encodings, owners.tolist(), strict=True):
-            ids, types = np.array(one.input_ids, np.int32), np.array(one.token_type_ids, np.int32)
-            rows.append(whole_row(ids, types, item=item, limits=self._limits))
+        rows = [row_of_ids(one, item=item, limits=self._limits) for one, item in zip(ids, owners, strict=True)]
         self._ask(rows)
-        return np.array([_output(row, name) for row in rows])
+        return [_output(row, name) for row in rows]
 
     def _row(
         self, ids: np.ndarray, mask: np.ndarray, types: np.ndarray, item: int, positions: np.ndarray | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from ..service import Call, Reply
 from .backend import QueueBackend
 from .inputs import NoQueue, blame, check
 from .pipelines import Queued, QueuedGaps, QueuedLabels, QueuedQuestions, QueuedTags
+from .words import Words
 
 # Pipeline that an engine runs -> kinds of requests that it can answer.
 KINDS_OF: dict[str, tuple[str, ...]] = {
@@ -33,6 +35,7 @@ KINDS_OF: dict[str, tuple[str, ...]] = {
     "fill-mask": ("fill-mask", "tokenize"),
     "feature-extraction": ("embed", "similarity", "tokenize"),
 }
+_LEAST_NORM = 1e-12
 POOLED = {"pooled": "pooled_output"}  # what people call it -> the engine's output
 
 
@@ -44,12 +47,14 @@ class Answerer:
         keeper: of its engine.
         hello: what the engine says of it.
         tokenizer: of the network.
+        words: that the tokenizer was asked for before.
         sentences: how its source wants sentences encoded.
     """
 
     keeper: Keeper
     hello: Hello
     tokenizer: Tokenizer
+    words: Words
     sentences: SentenceSettings = field(default_factory=SentenceSettings)
 
     @property
@@ -208,21 +213,23 @@ def _embeddings(answerer: Answerer, backend: Any, inputs: Sequence[Any], options
     width, wanted = answerer.hello.config.hidden_size, options.get("dimensions")
     if wanted is not None and not 1 <= wanted <= width:
         raise ConfigError(f"dimensions is {wanted}: expected 1 to {width}.")
-    vectors, usage = _vectors(answerer, backend, inputs, np.arange(len(inputs)), options)
-    vectors = vectors[:, :wanted]
+    vectors, usage = _vectors(answerer, backend, inputs, range(len(inputs)), options)
+    if wanted is not None:
+        vectors = [vector[:wanted] for vector in vectors]
     if options.get("normalize", True):
-        vectors = normalised(vectors)
-    return Reply(list(vectors), usage)
+        vectors = [_unit(vector) for vector in vectors]
+    return Reply(vectors, usage)
 
 
 def _similarities(answerer: Answerer, backend: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Reply:
     texts = [text for item in inputs for text in (item["source"], *item["sentences"])]
     counts = [1 + len(item["sentences"]) for item in inputs]
-    vectors, usage = _vectors(answerer, backend, texts, np.repeat(np.arange(len(inputs)), counts), options)
-    vectors = normalised(vectors)
+    owners = [item for item, count in enumerate(counts) for _ in range(count)]
+    vectors, usage = _vectors(answerer, backend, texts, owners, options)
+    directions = normalised(np.array(vectors))
     results, of_inputs, begin = [], [], 0
     for count in counts:
-        source, *others = vectors[begin : begin + count]
+        source, *others = directions[begin : begin + count]
         results.append([float(other @ source) for other in others])
         part = usage[begin : begin + count]
         tokens, windows = sum(one["tokens"] for one in part), sum(one["windows"] for one in part)
@@ -233,48 +240,55 @@ def _similarities(answerer: Answerer, backend: Any, inputs: Sequence[Any], optio
 
 
 def _vectors(
-    answerer: Answerer, backend: Any, items: Sequence[Any], owners: np.ndarray, options: Mapping[str, Any]
-) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Vectors float32 [items, H] of texts or lists of ids, with the usage of each."""
-    tokenizer, sentences, longest = answerer.tokenizer, answerer.sentences, answerer.keeper.longest
+    answerer: Answerer, backend: Any, items: Sequence[Any], owners: Sequence[int], options: Mapping[str, Any]
+) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
+    """A vector float32 [H] of each text or list of ids, with its usage."""
+    sentences, longest = answerer.sentences, answerer.keeper.longest
     pooling = options.get("pooling") or sentences.pooling
     name = POOLED.get(pooling, pooling)
     if name not in answerer.hello.outputs:
         able = [said for said in ("cls", "mean", "max", "pooled") if POOLED.get(said, said) in answerer.hello.outputs]
         raise ConfigError(f"pooling is {pooling!r}: expected one of {', '.join(able)}.")
-    may_cut = bool(options.get("truncate"))
-    cut: Truncation = "longest_first" if may_cut else "error"
     prompt = sentences.prompts.get(sentences.default_prompt or "", "")
-    rows: list[Encoding] = []
-    usage: list[dict[str, Any]] = []
+    may_cut = bool(options.get("truncate"))
     texts = [prompt + item for item in items if isinstance(item, str)]
-    encoded: Any = iter(tokenizer.encode_batch(texts, max_length=longest, truncation=cut) if texts else [])
+    encoded = iter(_encoded(answerer, texts, may_cut=may_cut))
+    rows: list[Sequence[int]] = []
+    usage: list[dict[str, Any]] = []
     for item in items:
         if isinstance(item, str):
-            row = next(encoded)
-            is_cut = may_cut and len(row) == longest and bool((prompt + item)[row.offsets[-2][1] :].strip())
+            ids, is_cut = next(encoded)
         else:
-            ids = list(item)
-            is_cut = may_cut and len(ids) > longest
-            ids = ids[:longest] if is_cut else ids
-            row = Encoding(ids, [1] * len(ids), [0] * len(ids), [(0, 0)] * len(ids), [0] * len(ids))
-        rows.append(row)
-        usage.append({"tokens": len(row), "windows": 1, "truncated": is_cut})
-    _check_ids(rows, owners, answerer)
+            is_cut = may_cut and len(item) > longest
+            ids = item[:longest] if is_cut else item
+        rows.append(ids)
+        usage.append({"tokens": len(ids), "windows": 1, "truncated": is_cut})
     return backend.vectors(rows, owners, name), usage
 
 
-def _check_ids(rows: Sequence[Encoding], owners: np.ndarray, answerer: Answerer) -> None:
-    """Ids that int32 cannot hold must not become others on their way to the check of every row."""
-    below = answerer.hello.config.vocab_size
-    for row, item in zip(rows, owners.tolist(), strict=True):
-        least, most = min(row.input_ids), max(row.input_ids)
-        if least < 0 or most >= below:
-            bad = next(token for token in row.input_ids if not 0 <= token < below)
-            raise BadItem(f"input_ids holds {bad}: expected 0 to {below - 1}.", code="bad_ids", index=item)
-        if len(row) > answerer.keeper.longest:
-            text = f"{len(row)} tokens: expected at most {answerer.keeper.longest}."
-            raise BadItem(text, code="too_long", index=item)
+def _encoded(answerer: Answerer, texts: Sequence[str], *, may_cut: bool) -> list[tuple[Sequence[int], bool]]:
+    """Ids of texts with the special ones, and whether the text was cut."""
+    words, longest = answerer.words, answerer.keeper.longest
+    found = [words.ids(text) for text in texts]
+    cut: Truncation = "longest_first" if may_cut else "error"
+    asked = [text for text, ids in zip(texts, found, strict=True) if ids is None or len(ids) > longest]
+    rows: Any = iter(answerer.tokenizer.encode_batch(asked, max_length=longest, truncation=cut) if asked else ())
+    made: list[tuple[Sequence[int], bool]] = []
+    for text, ids in zip(texts, found, strict=True):
+        if ids is not None and len(ids) <= longest:
+            made.append((ids, False))
+            continue
+        row: Encoding = next(rows)
+        is_cut = may_cut and len(row) == longest and bool(text[row.offsets[-2][1] :].strip())
+        if not is_cut:
+            words.learn(text, row.input_ids, row.offsets)
+        made.append((row.input_ids, is_cut))
+    return made
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    """A vector of length 1 in its direction; one of length 0 stays as it is."""
+    return vector / max(math.sqrt(vector @ vector), _LEAST_NORM)
 
 
 def _tokens(answerer: Answerer, backend: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Reply:

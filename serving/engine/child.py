@@ -99,6 +99,7 @@ def _hello(program: Program) -> Frame:
         "takes_positions": program.takes_positions,
         "takes_any_shape": program.takes_any_shape,
         "shapes": program.shapes,
+        "precision": program.opened.precision,
         "config": dataclasses.asdict(program.opened.config),
     }
     transitions = program.transitions

@@ -24,6 +24,8 @@ MAX_PAYLOAD = 1 << 30
 MAX_ARRAYS, MAX_AXES = 32, 8
 # The only kinds of numbers that cross, by the name in the header.
 DTYPES = {name: np.dtype(name).newbyteorder("<") for name in ("int32", "int64", "float32")}
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+SMALL = 64 << 10  # bytes of a frame that is sent as one piece: every call of the system lets another thread go first
 
 
 class EngineGone(Exception):
@@ -78,16 +80,19 @@ class Channel:
             Silent: it did not take all of it within `timeout` seconds.
             ValueError: the frame breaks the bounds, or holds a kind of numbers that does not cross.
         """
-        arrays = {name: np.ascontiguousarray(array) for name, array in frame.arrays.items()}
-        described = [[name, array.dtype.name, list(array.shape)] for name, array in arrays.items()]
+        arrays = [np.ascontiguousarray(array) for array in frame.arrays.values()]
+        named = zip(frame.arrays, arrays, strict=True)
+        described = [[name, _NAMES.get(array.dtype) or array.dtype.name, list(array.shape)] for name, array in named]
         header = json.dumps({"kind": frame.kind, "fields": dict(frame.fields), "arrays": described}).encode()
-        if len(header) > MAX_HEADER or any(array.dtype.name not in DTYPES for array in arrays.values()):
+        if len(header) > MAX_HEADER or any(array.dtype not in _NAMES for array in arrays):
             raise ValueError(f"frame {frame.kind!r}: a header of {len(header)} bytes, arrays {described}.")
         until = None if timeout is None else time.monotonic() + timeout
-        self._write(_HEAD.pack(MAGIC, len(header)) + header, until)
-        for array in arrays.values():
-            if array.size:
-                self._write(array.reshape(-1).view(np.uint8).data, until)
+        parts: list[bytes | memoryview] = [_HEAD.pack(MAGIC, len(header)) + header]
+        parts += [array.reshape(-1).view(np.uint8).data for array in arrays if array.size]
+        if sum(map(len, parts)) <= SMALL:
+            parts = [b"".join(parts)]
+        for part in parts:
+            self._write(part, until)
 
     def receive(self, *, timeout: float | None = None) -> Frame:
         """The next frame.
@@ -102,15 +107,17 @@ class Channel:
         if magic != MAGIC or size > MAX_HEADER:
             raise Garbled(f"a frame begins with {magic!r} and {size} bytes of header.")
         kind, fields, described = _header(bytes(self._read(size, until)))
-        if sum(dtype.itemsize * math.prod(shape) for _, dtype, shape in described) > self._max_payload:
+        sizes = [dtype.itemsize * math.prod(shape) for _, dtype, shape in described]
+        if sum(sizes) > self._max_payload:
             raise Garbled(f"frame {kind!r} announces more than {self._max_payload:,} bytes.")
+        data, at = self._read(sum(sizes), until), 0
         arrays: dict[str, np.ndarray] = {}
-        for name, dtype, shape in described:
-            data = self._read(dtype.itemsize * math.prod(shape), until)
+        for (name, dtype, shape), count in zip(described, sizes, strict=True):
             try:
-                arrays[name] = np.ndarray(shape, dtype, data)
+                arrays[name] = np.ndarray(shape, dtype, data, at)
             except ValueError as error:  # without numbers, but with more of them on an axis than can be counted
                 raise Garbled(f"frame {kind!r} has an array of shape {shape} ({error}).") from None
+            at += count
         return Frame(kind, fields, arrays)
 
     def fileno(self) -> int:

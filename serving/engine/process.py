@@ -64,6 +64,7 @@ class Hello:
     config: BertConfig
     transitions: np.ndarray | None = None
     takes_any_shape: bool = False
+    precision: str = "float32"
 
     @classmethod
     def of(cls, frame: Frame) -> Hello:

@@ -12,7 +12,7 @@ from . import admin, aliases, cycle, native, oip, openai, pages, system
 from .auth import Keys
 from .lane import App, Lane
 from .metrics import Metrics
-from .tracing import Silent, Tracer
+from .tracing import Tracer
 from .wire import Gate, Wire
 
 PAGES = {"/": "Try the models", "/docs": "Read how the server is spoken to"}
@@ -25,7 +25,7 @@ def create_app(
     metrics: Metrics | None = None,
     gate: Gate | None = None,
     tracer: Tracer | None = None,
-) -> Flask:
+) -> App:
     """The application of the data port.
 
     Args:
@@ -33,7 +33,7 @@ def create_app(
         repository: the models.
         metrics: that count; shared with the admin port, which shows them.
         gate: of requests in flight; shared with what waits for the last one at the end.
-        tracer: of requests.
+        tracer: of requests, if they are traced.
     """
     app = _flask("bert_ms_data", settings)
     keys = Keys(settings.api_keys, settings.admin_keys)
@@ -42,7 +42,7 @@ def create_app(
     )
     metrics = metrics or Metrics(repository)
     metrics.inflight.set_function(lambda: wire.gate.count)
-    around = cycle.Cycle(settings, metrics, tracer or Silent())
+    around = cycle.Cycle(settings, metrics, tracer)
     cycle.install(app, around)
     for part in (native, openai, oip, aliases, system):
         part.register(wire)
@@ -64,7 +64,7 @@ def create_admin_app(settings: ServerSettings, repository: Repository, *, metric
     keys = Keys(settings.admin_keys, settings.api_keys)
     gate = Gate(settings.max_inflight)
     wire = Wire(app=app, settings=settings, repository=repository, keys=keys, gate=gate, may_fail=(403,))
-    cycle.install(app, cycle.Cycle(settings, metrics, Silent()), guard=lambda: admin.guard(settings))
+    cycle.install(app, cycle.Cycle(settings, metrics, None), guard=lambda: admin.guard(settings))
     system.register(wire, with_info=False)
     admin.register(wire, metrics)
     system.register_description(wire, {})

@@ -16,6 +16,7 @@ from .problems import Place, Refusal
 Model = TypeVar("Model", bound=BaseModel)
 MOST_PLACES = 20
 MOST_LEVELS = 32
+SHORT = 4096  # bytes of a body that holds no whole number that is too long for Python
 # Tags of unions begin with this, so that they can be told from keys and left out of pointers.
 TAG = "~"
 
@@ -33,7 +34,9 @@ def parse(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise _no_json(body, error) from None
-    _check_depth(value)
+    texts = _count_texts(value)
+    if len(body) <= SHORT and body.count(b'"') == 2 * texts:
+        return value  # whatever stands between quotes is in it: no key was lost
     try:  # orjson keeps the last of two equal keys; what a proxy or a filter saw may have been the first
         _UNIQUE.decode(body.decode())
     except ValueError:  # digits beyond Python's limit: orjson took them for a float
@@ -41,14 +44,27 @@ def parse(body: bytes) -> Any:
     return value
 
 
-def _check_depth(value: Any) -> None:
-    """Refuse what Python's own limit of recursion, which is not the same everywhere, might or might not."""
-    level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(MOST_LEVELS):
-        children = (child for one in level for child in (one.values() if isinstance(one, dict) else one))
-        level = [child for child in children if isinstance(child, (dict, list))]
-        if not level:
-            return
+def _count_texts(value: Any) -> int:
+    """How many texts a value holds, keys among them.
+
+    Raises:
+        Refusal: it is nested deeper than Python's own limit of recursion, which is not the same everywhere, may allow.
+    """
+    level, texts = [[value]], 0
+    for _ in range(MOST_LEVELS + 1):
+        below: list[Any] = []
+        for children in level:
+            for child in children:
+                if isinstance(child, str):
+                    texts += 1
+                elif isinstance(child, dict):
+                    texts += len(child)
+                    below.append(child.values())
+                elif isinstance(child, list):
+                    below.append(child)
+        if not below:
+            return texts
+        level = below
     raise _too_deep()
 
 

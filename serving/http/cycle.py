@@ -15,7 +15,7 @@ from ..faults import ServiceFault
 from ..service import Call
 from ..settings import ServerSettings
 from .exchange import Exchange, current, request_id_of, work_on
-from .logs import access_log
+from .logs import access_log, log_request
 from .metrics import Metrics
 from .problems import Refusal, dialect_of, internal_error, title
 from .tracing import Tracer
@@ -23,6 +23,9 @@ from .tracing import Tracer
 logger = logging.getLogger("bert_ms.http")
 GONE = "bertms.gone"  # in the WSGI environment: an event that is set when the client goes away
 CLOSE = "bertms.close"  # there: whether the connection is to be closed after the answer
+PARKING = "bertms.parking"  # there: a `service.Parking`, where it has no thread of its own
+# There, where the connection is kept: sends a 200 by its head (see `Cycle.whole_head`) and its content.
+WHOLE = "bertms.whole"
 CLIENT_GONE = 499  # in log and metrics only: nobody is there to read it
 # After these the rest of what the client sends is not worth reading, or it should look for another server.
 _CLOSING = (408, 411, 413, 503)
@@ -33,6 +36,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_WHOLE = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + "".join(f"{k}: {v}\r\n" for k, v in _HEADERS.items())
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 # The client's own trace (W3C), by its name in the WSGI environment.
 _TRACE = {"HTTP_TRACEPARENT": "traceparent", "HTTP_TRACESTATE": "tracestate"}
@@ -44,17 +48,18 @@ class Cycle:
     Args:
         settings: for the time that an answer may take.
         metrics: that count.
-        tracer: that traces.
+        tracer: that traces, if requests are traced.
     """
 
-    def __init__(self, settings: ServerSettings, metrics: Metrics, tracer: Tracer):
+    def __init__(self, settings: ServerSettings, metrics: Metrics, tracer: Tracer | None):
         self._settings, self._metrics, self._tracer = settings, metrics, tracer
 
     def begin(self, environ: Mapping[str, Any], path: str, route: str) -> Exchange:
         """A request of a WSGI environment, which this thread works on from now."""
         gone = environ.get(GONE)
         if isinstance(gone, threading.Event):
-            call = Call(time.monotonic() + self._settings.request_timeout, gone)
+            until = time.monotonic() + self._settings.request_timeout
+            call = Call(until, gone, parking=environ.get(PARKING))
         else:
             call = Call.within(self._settings.request_timeout)
         exchange = Exchange(
@@ -77,6 +82,12 @@ class Cycle:
             found["Server-Timing"] = timing
         return found
 
+    def whole_head(self, exchange: Exchange, length: int) -> bytes:
+        """The head of a 200 in JSON as it is sent, of which only what the transport adds is missing."""
+        timing = exchange.server_timing()
+        told = f"Server-Timing: {timing}\r\n" if timing else ""
+        return f"{_WHOLE}Content-Length: {length}\r\nX-Request-Id: {exchange.request_id}\r\n{told}".encode()
+
     def end(self, exchange: Exchange, status: int, length: int, environ: Mapping[str, Any]) -> None:
         """The answer is on its way: so many bytes."""
         for undo in exchange.undo:
@@ -84,9 +95,11 @@ class Cycle:
         if exchange.call.cancelled.is_set():
             status = CLIENT_GONE
         self._metrics.count(exchange, status)
-        self._tracer.record(exchange, status, {name: environ[key] for key, name in _TRACE.items() if key in environ})
+        if self._tracer is not None:
+            given = {name: environ[key] for key, name in _TRACE.items() if key in environ}
+            self._tracer.record(exchange, status, given)
         if access_log.isEnabledFor(logging.INFO):
-            access_log.info("request", extra={"values": _line(exchange, status, length)})
+            log_request(_line(exchange, status, length))
         work_on(None)
 
 

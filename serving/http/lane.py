@@ -12,18 +12,23 @@ from typing import Any
 from flask import Flask
 from werkzeug.exceptions import ClientDisconnected
 
-from .cycle import Cycle, refused
+from .cycle import WHOLE, Cycle, refused
 from .wire import JSON, Operation, Wire, dumped
 
 _PLAIN_TYPES = (JSON, f"{JSON}; charset=utf-8")
 _PLAIN_ACCEPTS = ("*/*", JSON)
 _DONE = "200 OK"
+SHORT = 4096  # bytes of a body
 
 
 class App(Flask):
     """A Flask application with a short way, once it has one."""
 
     lane: Lane | None = None
+
+    def is_short(self, request: Any) -> bool:
+        """See `Lane.is_short`."""
+        return self.lane is not None and self.lane.is_short(request)
 
     def wsgi_app(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         """See Flask."""
@@ -47,6 +52,10 @@ class Lane:
             for one in wire.operations
             if one.is_counted and one.takes and one.raw is None and one.method == "POST" and "<" not in one.path
         }
+
+    def is_short(self, request: Any) -> bool:
+        """Whether a request of waitress takes no time worth mentioning, but for waiting for its answer."""
+        return request.path in self._operations and 0 < request.content_length <= SHORT
 
     def operation(self, environ: dict[str, Any]) -> Operation | None:
         """What a request asks for, if it is a plain one."""
@@ -73,20 +82,21 @@ class Lane:
         """Its answer, as WSGI has it."""
         exchange = self._cycle.begin(environ, operation.path, operation.path)
         exchange.operation, exchange.bytes_in = operation.name, int(environ["CONTENT_LENGTH"])
-        code, length = 500, 0
+        code, content, refusal = 500, b"", None
         try:
             try:
-                content = self._content(operation, environ)
-                code, status, headers = 200, _DONE, {"Content-Type": JSON}
+                code, content = 200, self._content(operation, environ)
             except Exception as error:
-                response = refused(error)
-                content, code = response.get_data(), response.status_code
-                status, headers = response.status, dict(response.headers.items())
-            length = len(content)
-            headers = {**self._cycle.head(exchange, code, environ), **headers, "Content-Length": str(length)}
+                refusal = refused(error)
+                code, content = refusal.status_code, refusal.get_data()
         finally:
-            self._cycle.end(exchange, code, length, environ)
-        start_response(status, list(headers.items()))
+            self._cycle.end(exchange, code, len(content), environ)
+        if refusal is None and (send := environ.get(WHOLE)) is not None:
+            send(self._cycle.whole_head(exchange, len(content)), content)
+            return ()
+        own = dict(refusal.headers.items()) if refusal is not None else {"Content-Type": JSON}
+        headers = {**self._cycle.head(exchange, code, environ), **own, "Content-Length": str(len(content))}
+        start_response(refusal.status if refusal is not None else _DONE, list(headers.items()))
         return [content]
 
     def _content(self, operation: Operation, environ: dict[str, Any]) -> bytes:

@@ -119,7 +119,7 @@ class _Levels:
                 ("engine_up", "Whether the engine answers"),
             )
         }
-        labels = ["model", "version", "task", "state"]
+        labels = ["model", "version", "task", "state", "dtype"]
         info = GaugeMetricFamily("bertms_model_info", "The models that are served", labels=labels)
         for row in self._repository.index():
             info.add_metric([str(row.get(label) or "") for label in ("name", *labels[1:])], 1)

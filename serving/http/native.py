@@ -17,6 +17,8 @@ from . import schemas as s
 from .exchange import current
 from .wire import Wire
 
+_FLOAT32 = np.dtype("<f4")
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -121,7 +123,7 @@ def encoded(vectors: Sequence[np.ndarray], encoding: str) -> list[Any]:
     Raises:
         EngineError: there is a number in them that is none.
     """
-    rows = [np.ascontiguousarray(vector, "<f4") for vector in vectors]
+    rows = [np.ascontiguousarray(vector, _FLOAT32) for vector in vectors]
     if not all(np.isfinite(row).all() for row in rows):
         raise EngineError("the network gave a vector with NaN or infinity.")
     if encoding == "base64":

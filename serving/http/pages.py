@@ -1,8 +1,8 @@
 """The pages for people: the demo at `/`, the description of the wire at `/docs`, and the files that both load.
 
 What they need of the wire: `/openapi.json`; and `/info` with `models`, a list of `Repository.index()` rows (name, task,
-kinds, version, state, reason), to which `stats` (queue_items, queue_tokens, inflight, ...) may be added. Links are
-relative, so that the pages work below any prefix.
+kinds, dtype, version, state, reason), to which `stats` (queue_items, queue_tokens, inflight, ...) may be added. Links
+are relative, so that the pages work below any prefix.
 """
 
 from __future__ import annotations

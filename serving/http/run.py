@@ -60,7 +60,9 @@ def serve(settings: ServerSettings, repository: Repository | None = None) -> int
         for server in (data, admin):
             server.on_refused = metrics.count_refused
         admin.start(create_admin_app(settings, models, metrics=metrics))
-        data.start(create_app(settings, models, metrics=metrics, gate=gate, tracer=tracer))
+        app = create_app(settings, models, metrics=metrics, gate=gate, tracer=tracer)
+        # Of models from elsewhere it is not known whether they wait only where they may.
+        data.start(app, is_short=app.is_short if repository is None else None)
         addresses = {"url": _url(data), "admin_url": _url(admin), "models": models.names()}
         logger.info("listening", extra={"values": addresses})
         stopping.wait()

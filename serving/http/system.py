@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
+from pydantic import Field
 
 from bert_ms import __version__
 
@@ -36,6 +37,7 @@ class ModelRow(Given):
     state: str
     reason: str | None
     task: str | None
+    dtype: str | None = Field(description="numbers that it computes in: float32, int8, ...")
     kinds: list[str]
     loaded_at: float | None
     stats: dict[str, Any]

@@ -19,21 +19,14 @@ class Tracer(Protocol):
         """Write its spans; `headers` may hold the client's own trace (W3C traceparent)."""
 
 
-class Silent:
-    """Traces nothing."""
-
-    def record(self, exchange: Exchange, status: int, headers: Mapping[str, str]) -> None:
-        """Nothing."""
-
-
-def open_tracer(settings: ServerSettings) -> Tracer:
-    """The tracer that settings ask for.
+def open_tracer(settings: ServerSettings) -> Tracer | None:
+    """The tracer that settings ask for, if they ask for one.
 
     Raises:
         DependencyError: tracing is on, and OpenTelemetry is not installed.
     """
     if not settings.tracing:
-        return Silent()
+        return None
     purpose = "trace requests"
     sdk = compat.require("opentelemetry.sdk.trace", extra="otel", purpose=purpose)
     export = compat.require("opentelemetry.sdk.trace.export", extra="otel", purpose=purpose)

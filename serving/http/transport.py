@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 import select
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,32 +15,27 @@ from typing import Any
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
+from waitress.buffers import ReadOnlyFileBasedBuffer
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error
 
+from ..service import Parking
 from ..settings import ServerSettings
-from .cycle import CLOSE, GONE
-from .exchange import request_id_of
-from .problems import MEANINGS, Refusal, dialect_of
+from . import turns
+from .tasks import IDENT, Answer, Refused
 from .threads import Threads
-from .wire import too_large
 
 logger = logging.getLogger("bert_ms.transport")
 SPARE_THREADS = 32  # beyond the requests in flight, so that the next ones are refused and not left waiting
-IDENT = "bert-ms"
 LINGER_SECONDS = 2.0
 IN_MEMORY = 256 * 1024  # bytes of a body; longer ones go through a file, so that many slow ones cost no memory
-_CODES = {
-    400: "bad_request",
-    408: "request_timeout",
-    413: "body_too_large",
-    431: "head_too_large",
-    500: "internal_error",
-    501: "transfer_encoding_unknown",
-}
+
+# Headers that may stand once; white space around their names, which is refused later on, hides none of them.
+_ONCE = [
+    re.compile(rb"\r\n\s*%s\s*(?=:|\r\n|$)" % name) for name in (b"transfer-encoding", b"content-length", b"host")
+]
 
 
 class Timeout(Error):  # type: ignore[misc]
@@ -68,8 +66,8 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         head = header_plus.split(b"\r\n\r\n", 1)[0]
         if b"\r\n " in head or b"\r\n\t" in head:
             raise ParsingError("a line of the head is continued")
-        names = [line.partition(b":")[0].strip().lower() for line in head.split(b"\r\n")[1:]]
-        encodings, lengths = names.count(b"transfer-encoding"), names.count(b"content-length")
+        lowered = head.lower()
+        encodings, lengths, hosts = (len(name.findall(lowered)) for name in _ONCE)
         if encodings > 1 or lengths > 1 or (encodings and lengths):
             raise ParsingError("the length of the body is given twice")
         try:
@@ -78,7 +76,6 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("the address is none") from error
         if encodings and self.version != "1.1":
             raise ParsingError("a transfer encoding belongs to HTTP/1.1")
-        hosts = names.count(b"host")
         if hosts > 1 or (self.version == "1.1" and not hosts):
             raise ParsingError("expected one Host")
 
@@ -88,19 +85,24 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     Attributes:
         gone: set when the client has closed it.
+        environ: of WSGI, as far as it is the same for all its requests.
+        parking: of the request that is being answered, where it has no thread of its own.
         must_linger: whether the client may still be sending when it is closed.
         lingers_until: when it is cut at the latest, on the clock of `time.monotonic`; None while it is in use.
     """
 
-    parser_class = Parser
+    parser_class, task_class, error_task_class = Parser, Answer, Refused
     close_when_flushed: bool
     request: Parser | None
+    parking: Parking | None = None
     must_linger = False
     lingers_until: float | None = None
 
     def __init__(self, *args: Any, **kwargs: Any):
         self.gone = threading.Event()
         super().__init__(*args, **kwargs)
+        self.environ = _environ(self.server, self.addr)
+        self.environ["waitress.client_disconnected"] = self.check_client_disconnected
 
     def service(self) -> None:
         """Answer a request; see `Server.pull_trigger`."""
@@ -109,6 +111,30 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             super().service()
         finally:
             self.server.answering.channel = None
+
+    def service_in_turn(self, parking: Parking) -> None:
+        """Answer a request in the thread that reads and writes, which goes on with others while it waits."""
+        self.parking = parking
+        try:
+            super().service()
+        finally:
+            self.parking = None
+
+    def _flush_outbufs_below_high_watermark(self) -> None:
+        if self.parking is None:  # the thread that writes cannot wait until it has written
+            super()._flush_outbufs_below_high_watermark()
+
+    def send_whole(self, data: bytes) -> None:
+        """Send an answer, without a buffer between where nothing waits to be sent before it.
+
+        Raises:
+            ClientDisconnected: nobody is there to read it.
+        """
+        with self.outbuf_lock:
+            if self.connected and not self.total_outbufs_len:
+                with contextlib.suppress(OSError):  # met again, and dealt with, where the rest is written
+                    data = data[self.send(data, do_close=False) :]
+        self.write_soon(data)
 
     def awaits_loop(self) -> bool:
         """Whether the thread that reads and writes has to look at it again: to write, to close, or to read on."""
@@ -168,67 +194,30 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.server.add_task(self)
 
 
-class _Answer(WSGITask):  # type: ignore[misc]
-    wrote_header: bool
-    content_bytes_written: int
-
-    def get_environment(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environment()
-        environ[GONE] = self.channel.gone
-        return environ
-
-    def write(self, data: bytes) -> None:
-        """As waitress does; but an answer that is there as a whole leaves with its head, and wakes its client once."""
-        if self.wrote_header or not self.has_body or len(data) != self.content_length:
-            super().write(data)
-            return
-        head = self.build_response_header()
-        self.wrote_header, self.content_bytes_written = True, len(data)
-        self.channel.write_soon(head + data)
-
-    def build_response_header(self) -> bytes:
-        if self.environ and self.environ.get(CLOSE):
-            self.channel.must_linger = True
-            self.set_close_on_finish()
-        found: bytes = super().build_response_header()
-        return found
-
-
-class _Refused(ErrorTask):  # type: ignore[misc]
-    """What never reached the application, in the form in which the application would have said it."""
-
-    def execute(self) -> None:
-        error = self.request.error
-        refusal = Refusal(error.code, _CODES.get(error.code, "bad_request"), f"{MEANINGS[error.code].lower()}.")
-        if error.code == 413:
-            refusal = too_large(self.channel.adj.max_request_body_size - 1)
-        elif error.code == 400:
-            refusal.detail = f"this is no request of HTTP: {error.body}."
-        dialect = dialect_of(getattr(self.request, "path", ""))
-        request_id = request_id_of(self.request.headers.get("X_REQUEST_ID"))
-        body = refusal.body(dialect, request_id)
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers += [
-            ("Content-Type", refusal.content_type(dialect)),
-            ("X-Request-Id", request_id),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Cache-Control", "no-store"),
-        ]
-        self.channel.must_linger = True
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        if error.code >= 500 or error.code in (408, 413, 431):
-            self.channel.server.on_refused(refusal.code)
-        self.write(b"" if getattr(self.request, "command", "") == "HEAD" else body)
-
-
-Channel.task_class, Channel.error_task_class = _Answer, _Refused
-
-
 class _Answering(threading.local):
     """The connection whose request this thread answers; None where it does something else."""
 
     channel: Channel | None = None
+
+
+def _environ(server: Any, address: Any) -> dict[str, Any]:
+    """What WSGI's environment has for every request of a connection."""
+    return {
+        "REMOTE_ADDR": address[0],
+        "REMOTE_HOST": address[0],
+        "REMOTE_PORT": str(address[1]),
+        "SERVER_PORT": str(server.effective_port),
+        "SERVER_NAME": server.server_name,
+        "SERVER_SOFTWARE": server.adj.ident,
+        "SCRIPT_NAME": "",
+        "wsgi.version": (1, 0),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": ReadOnlyFileBasedBuffer,
+        "wsgi.input_terminated": True,
+    }
 
 
 def _nothing(environ: Any, start_response: Any) -> Any:
@@ -270,6 +259,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.answering = _Answering()
         self._is_ending = threading.Event()
         self._thread: threading.Thread | None = None
+        self._is_short: Callable[[Any], bool] = lambda request: False
+        self._turns: turns.Turns | None = None
         adjustments = Adjustments(
             host="127.0.0.1" if host == "localhost" else host.strip("[]"),
             port=port,
@@ -287,7 +278,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             ident=IDENT,
             server_name=IDENT,
             expose_tracebacks=False,
-            clear_untrusted_proxy_headers=True,
+            clear_untrusted_proxy_headers=False,  # tasks.Answer leaves them out; a wrapper would cost more
             log_socket_errors=False,
         )
         super().__init__(
@@ -306,8 +297,17 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         that answers has sent all of it: the connection is being listened to all the while.
         """
         channel = self.answering.channel
-        if channel is None or channel.awaits_loop():
+        if not self._is_loop() and (channel is None or channel.awaits_loop()):
             super().pull_trigger()
+
+    def add_task(self, task: Any) -> None:
+        """Have a connection's request answered: by a thread, or, where it is a short one, in turn with others."""
+        if self._turns is not None and self._is_loop() and isinstance(task, Channel) and not task.total_outbufs_len:
+            request = task.requests[0]
+            if request.error is None and self._is_short(request):
+                self._turns.begin(task.service_in_turn)
+                return
+        super().add_task(task)
 
     def maintenance(self, now: float) -> None:
         """Close silent connections, as waitress does; give up slow ones; called about each second."""
@@ -316,9 +316,17 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         for channel in list(self.active_channels.values()):
             channel.give_up_if_slow(clock, settings.header_timeout, settings.body_timeout)
 
-    def start(self, application: Any) -> None:
-        """Begin to serve a WSGI application, in a thread."""
+    def start(self, application: Any, *, is_short: Callable[[Any], bool] | None = None) -> None:
+        """Begin to serve a WSGI application, in a thread.
+
+        Args:
+            application: to call.
+            is_short: whether a request does not wait but at its call's parking; those are answered in turn, without
+                threads of their own, where the package for it is installed.
+        """
         self._called = application
+        if is_short is not None and turns.are_there():
+            self._is_short, self._turns = is_short, turns.Turns(super().pull_trigger)
         self.accept_connections()
         name = f"port-{self.effective_port}"
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
@@ -327,10 +335,16 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def _loop(self) -> None:
         while not self._is_ending.is_set():
             try:
-                wasyncore.loop(timeout=1.0, use_poll=hasattr(select, "poll"), map=self.map, count=1)
+                timeout = 1.0 if self._turns is None else self._turns.timeout(1.0)
+                wasyncore.loop(timeout=timeout, use_poll=hasattr(select, "poll"), map=self.map, count=1)
+                if self._turns is not None:
+                    self._turns.run()
             except Exception:  # one connection's trouble must not end the port
                 logger.exception("the loop of port %s failed, and goes on", self.effective_port)
                 time.sleep(0.1)
+
+    def _is_loop(self) -> bool:
+        return self._thread is not None and self._thread.ident == threading.get_ident()
 
     def is_idle(self) -> bool:
         """Whether no request is being answered, and every answer is on its way."""

@@ -10,7 +10,8 @@ from ..engine.shapes import Shape
 
 LENGTH = 16  # tokens of it, or less where no more fit into every shape
 TOLERANCE = 1e-4
-# Half precision sums in another order from shape to shape.
+# Half precision sums in another order from shape to shape. In int8 a difference in the last bit could round to another
+# integer, but there is none: what stands before a rounding depends on the row alone.
 HALF_TOLERANCE = 3e-2
 
 

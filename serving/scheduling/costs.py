@@ -17,6 +17,7 @@ _MOST_WRONG = math.log(2)
 # A shape that serves so much of what the best one does in the same time is as good.
 _AS_GOOD = 0.97
 _REMEMBERED = 512
+_OFTEN = 16  # batches between two looks at how long the slowest ones take
 _WATCHDOG_TIMES = 20
 _LEAST = 1e-6
 _STEP = 8  # tokens that batches of any shape are padded to a multiple of
@@ -123,7 +124,9 @@ class Costs:
         wrong = math.log(max(seconds, _LEAST) / self._engine_seconds(shape))
         self._slower += step * min(max(wrong, -_MOST_WRONG), _MOST_WRONG)
         self._around += step * (min(max(held - seconds, 0.0), seconds) - self._around)
-        self._per_row, self._usual = {}, None
+        self._per_row = {}
+        if self._seen % _OFTEN == 0:
+            self._usual = None
 
     def patience(self, floor: float) -> float:
         """Seconds of silence after which an engine is taken for dead: 20 times the 99th percentile of its batches."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +31,34 @@ class Engine(Protocol):
     def receive(self, *, timeout: float) -> Outcome: ...
 
     def ping(self, *, timeout: float) -> None: ...
+
+
+class _Outputs(Mapping[str, np.ndarray]):
+    """Those of one row of a batch, cut out as they are asked for: an answer takes one of several.
+
+    Args:
+        outputs: of the batch, by name.
+        number: of the row.
+        count: tokens of it.
+        row_outputs: names of the outputs that are one a row.
+    """
+
+    __slots__ = ("_count", "_number", "_outputs", "_row_outputs")
+
+    def __init__(
+        self, outputs: Mapping[str, np.ndarray], number: int, count: int, row_outputs: Collection[str]
+    ) -> None:
+        self._outputs, self._number, self._count, self._row_outputs = outputs, number, count, row_outputs
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        values: np.ndarray = self._outputs[name][self._number]
+        return values if name in self._row_outputs else values[: self._count]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outputs)
+
+    def __len__(self) -> int:
+        return len(self._outputs)
 
 
 class Poisoned(EngineGone):
@@ -170,10 +198,7 @@ class Feeder:
             if one.submission not in told:
                 told.add(one.submission)
                 one.submission.infer_seconds += seconds
-            outputs = {
-                name: values[number] if name in self._row_outputs else values[number, : len(one.row)]
-                for name, values in outcome.outputs.items()
-            }
+            outputs = _Outputs(outcome.outputs, number, len(one.row), self._row_outputs)
             bad = [] if are_finite else [name for name, values in outputs.items() if not np.isfinite(values).all()]
             if bad:
                 self._fail(one, f"the network gave {', '.join(bad)} that are no finite numbers.")

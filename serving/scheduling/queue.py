@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +18,7 @@ from .costs import Costs
 from .rows import Row, Submission
 
 
-@dataclass(frozen=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A row in the queue.
 
     Attributes:
@@ -48,15 +48,21 @@ class Batch:
 
     def arrays(self, *, pad_token: int, with_positions: bool) -> dict[str, np.ndarray]:
         """The inputs, int32 [B, S] (and positions [B, 1]); missing rows are filled with copies of the first."""
-        inputs = np.zeros((3, *self.shape), np.int32)
-        inputs[0] = pad_token
-        positions = np.zeros((self.shape[0], 1), np.int32)
-        for place in range(self.shape[0]):
-            row = self.waiting[place if place < len(self.waiting) else 0].row
-            inputs[:, place, : len(row)] = row.ids, row.mask, row.types
-            positions[place] = row.position
+        ids, mask, types = inputs = np.zeros((3, *self.shape), np.int32)
+        if pad_token:
+            ids[:] = pad_token
+        rows = [one.row for one in self.waiting]
+        rows += rows[:1] * (self.shape[0] - len(rows))
+        for place, row in enumerate(rows):
+            count = len(row.ids)
+            ids[place, :count] = row.ids
+            mask[place, :count] = 1 if row.mask is None else row.mask
+            if row.types is not None:
+                types[place, :count] = row.types
         arrays = dict(zip(("input_ids", "attention_mask", "token_type_ids"), inputs, strict=True))
-        return {**arrays, "positions": positions} if with_positions else arrays
+        if with_positions:
+            arrays["positions"] = np.array([[row.position] for row in rows], np.int32)
+        return arrays
 
     @property
     def tokens(self) -> int:
@@ -131,10 +137,11 @@ class RowQueue:
                 self._on_drop("queue_full")
                 after = float(min(max(round(self.seconds / 2), 1), 30))
                 raise QueueFull(f"{self.items} rows of {self.tokens:,} tokens wait already.", retry_after=after)
-            key = now
+            key, last = now, submission.rows[-1]
             for row in submission.rows:
                 self._push(Waiting(row, submission, key, now))
-                key += self._cost(row)
+                if row is not last:
+                    key += self._cost(row)
             self._changed.notify_all()
 
     def put_back(self, waiting: Sequence[Waiting]) -> None:

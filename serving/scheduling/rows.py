@@ -34,17 +34,17 @@ class Row:
     """One row of a batch to be.
 
     Attributes:
-        ids: int32 [n], without padding behind it.
-        mask: int32 [n], 0 or 1.
-        types: int32 [n].
+        ids: int32 [n], or a list of them, without padding behind it.
+        mask: int32 [n], 0 or 1; None where all are attended to.
+        types: int32 [n]; None where all are 0.
         item: number of the input that it belongs to.
         position: place of the gap that is asked for, of networks that take one.
         outputs: of this row by name, once they are there.
     """
 
-    ids: np.ndarray
-    mask: np.ndarray
-    types: np.ndarray
+    ids: np.ndarray | Sequence[int]
+    mask: np.ndarray | None = None
+    types: np.ndarray | None = None
     item: int = 0
     position: int = 0
     outputs: Mapping[str, np.ndarray] | None = None
@@ -105,13 +105,21 @@ class Submission:
 
     def wait(self) -> bool:
         """Wait until it is done, or its deadline is over; whether it is done. For one thread, once."""
-        self._latch.acquire(timeout=max(self.call.deadline - time.monotonic(), 0))
+        deadline, parking = self.call.deadline, self.call.parking
+        if parking is None:
+            self._latch.acquire(timeout=max(deadline - time.monotonic(), 0))
+        else:
+            while not self._is_done and time.monotonic() < deadline:
+                parking.park(deadline)
         return self._is_done
 
     def _finish(self) -> None:
         if not self._is_done:
             self._is_done = True
-            self._latch.release()
+            if self.call.parking is None:
+                self._latch.release()
+            else:
+                self.call.parking.unpark()
 
     def outcome(self) -> tuple[Row, ...]:
         """The rows with their outputs.
@@ -185,6 +193,22 @@ def whole_row(ids: np.ndarray, types: np.ndarray, *, item: int, limits: Limits, 
     if not is_good:
         return row_of(ids, mask, types, item=item, limits=limits, position=position)
     return Row(ids, mask, types, item=item, position=position)
+
+
+def row_of_ids(ids: Sequence[int], *, item: int, limits: Limits) -> Row:
+    """A row of one text's ids with the special ones; of few ids numpy would cost more than all that is done with them.
+
+    Raises:
+        BadItem: bad_ids or too_long.
+    """
+    below = limits.vocab_size
+    if min(ids) < 0 or max(ids) >= below:
+        bad = next(token for token in ids if not 0 <= token < below)
+        raise BadItem(f"input_ids holds {bad}: expected 0 to {below - 1}.", code="bad_ids", index=item)
+    if len(ids) > limits.longest:
+        text = f"{len(ids)} tokens: expected at most {limits.longest}."
+        raise BadItem(text, code="too_long", index=item)
+    return Row(ids, item=item)
 
 
 def _integers(values: Any, name: str, item: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from .canary import LENGTH, Canary
 from .costs import Costs
 
 USUAL_LENGTH = 512  # of a network without a longest row (NEZHA)
+_HALVES = ("float16", "bfloat16")  # int8 is none: a row's sums do not depend on what it is run with
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _canary(spec: ModelSpec, hello: Hello, shortest: int) -> Canary:
         hello.config.vocab_size,
         row_outputs=hello.row_outputs,
         with_positions=hello.takes_positions,
-        is_half=spec.dtype not in (None, "float32"),
+        is_half=spec.dtype in _HALVES,
         length=min(LENGTH, shortest),
     )
 

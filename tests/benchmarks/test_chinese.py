@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 
 from benchmarks import chinese, chinese_text
-from benchmarks.chinese_table import RATES, SIDES, TASKS, table
+from benchmarks.chinese_table import SIDES, TASKS, table
 from bert_ms.config import BertConfig
 from bert_ms.config.loading import resolve_config
 from bert_ms.data import datasets
 
 OPTIONS = argparse.Namespace(data=Path("data"), work=Path("work"), threads=1)
+RATES = TASKS["weibo"].rates
 PRETRAINING = {
     "cpu_seconds": 1200.0,
     "threads": 1,
     "versions": "ours",
     "date": "today",
-    "evaluations": [{"step": 9, "loss": 5.0, "masked_lm_accuracy": 20.0}],
+    "evaluations": [{"step": 9, "masked_lm_loss": 5.0, "masked_lm_accuracy": 20.0, "next_sentence_accuracy": 60.0}],
 }
 
 
@@ -56,7 +57,7 @@ def test_both_sides_differ_in_nothing_but_where_the_weights_come_from(task: str)
 def test_pretraining_takes_what_the_stages_before_it_made() -> None:
     _, _, name, *overrides = chinese.pretraining_command(Path("work"), 1)
     config = resolve_config(name, overrides)
-    assert config.task == "masked-lm" and config.model.source == "scratch"
+    assert config.task == "pretraining" and config.model.source == "scratch"
     assert config.data.train_file == str(Path("work/text") / chinese_text.TRAIN)
     assert BertConfig.from_file(chinese.CONFIG).vocab_size == chinese.PIECES
 
@@ -76,12 +77,16 @@ def test_each_side_is_told_by_its_better_learning_rate() -> None:
     ]
     text = table(PRETRAINING, results)
     assert "| WeiboNER | f1 | 42, 43 | 41.00 (40.00, 42.00) | 25.50 (25.00, 26.00) | +15.50 |" in text
-    assert "for 20.0 minutes" in text and "| 9 | 5.000 | 20.00 |" in text
+    assert "(20.0 minutes" in text and "| 9 | 5.000 | 20.00 | 60.00 |" in text
 
 
 def test_sides_are_not_compared_before_each_has_tried_every_rate() -> None:
     results = [result(side, 42, RATES[0], 30.0) for side in SIDES]
     assert "| 30.00 | 30.00 | not all rates tried |" in table(PRETRAINING, results)
+
+
+def test_time_that_was_not_recorded_is_not_told() -> None:
+    assert "(processor time was not recorded" in table({**PRETRAINING, "cpu_seconds": None}, [])
 
 
 def test_the_figures_name_no_folder_of_the_machine_that_made_them(tmp_path: Path) -> None:

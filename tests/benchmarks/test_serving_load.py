@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import random
+import time
 
 import pytest
 
@@ -76,6 +77,42 @@ def test_an_open_loop_counts_from_when_a_request_was_due() -> None:
 def test_a_server_that_is_not_there_counts_as_failed() -> None:
     sent = asyncio.run(Load("http://127.0.0.1:9", "/", timeout=1).send(b"{}", 0.0))
     assert sent.status == 0
+
+
+def test_an_answer_that_does_not_come_counts_as_failed() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def run() -> Sent:
+        async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            sent = await Load(f"http://127.0.0.1:{port}", "/", timeout=0.05).send(b"{}", time.perf_counter())
+            await asyncio.sleep(0.05)
+            return sent
+
+    sent = asyncio.run(run())
+    assert sent.status == 0 and sent.seconds >= 0.05
+
+
+@pytest.mark.parametrize("size", [0, 70_000, 300_000])
+def test_answers_of_any_size_are_read_to_their_end(size: int) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await reader.readuntil(b"{}")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+            writer.write(b"\r\n\r\n" * (size // 4))
+            await writer.drain()
+        writer.close()
+
+    async def run() -> list[Sent]:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            load = Load(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "/", timeout=5)
+            sent = [await load.send(b"{}", 0.0) for _ in range(2)]
+            await load.close()
+            return sent
+
+    assert [one.status for one in asyncio.run(run())] == [200, 200]
 
 
 def test_percentiles_are_values_that_were_seen() -> None:

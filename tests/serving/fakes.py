@@ -26,6 +26,7 @@ class FakeModel:
 
     loaded_at = 1_700_000_000.0
     config = CONFIG
+    dtype = "float32"
 
     def __init__(self, name: str, kinds: Sequence[str] = KINDS, task: str = "question-answering"):
         self.name, self.version, self.task = name, f"{sum(map(ord, name)):012x}", task
@@ -149,7 +150,7 @@ class FakeRepository:
     def index(self) -> list[dict[str, Any]]:
         return [
             {"name": m.name, "version": m.version, "state": m.state, "reason": None, "task": m.task,
-             "kinds": m.kinds(), "loaded_at": m.loaded_at}
+             "dtype": m.dtype, "kinds": m.kinds(), "loaded_at": m.loaded_at}
             for m in self.models.values()
         ]  # fmt: skip
 

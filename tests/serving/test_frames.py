@@ -47,6 +47,12 @@ def test_a_frame_arrives_as_it_was_sent(ends):
         np.testing.assert_array_equal(found.arrays[name], array)
 
 
+def test_a_small_frame_leaves_and_comes_in_one_piece(ends):
+    channel, other = ends
+    channel.send(Frame("batch", {"rows": 1}, {"a": np.arange(6, dtype=np.int32), "b": np.ones((2, 3), np.float32)}))
+    assert other.recv(1 << 16, socket.MSG_DONTWAIT).endswith(np.arange(6, dtype="<i4").tobytes() + b"\0\0\x80?" * 6)
+
+
 def test_a_large_frame_crosses_while_both_sides_work(ends):
     channel, other = ends
     array = np.arange(200_000, dtype=np.float32)

@@ -264,6 +264,20 @@ def test_an_engine_that_computes_otherwise_after_a_restart_does_not_answer(kept)
     assert "end_logits of the canary differs by 5" in one.keeper.reason
 
 
+@pytest.mark.parametrize(("dtype", "state"), [("float16", "ready"), ("int8", "failed"), (None, "failed")])
+def test_only_half_precision_may_differ_a_little_after_a_restart(kept, dtype, state):
+    one = kept(restart_limit=1, dtype=dtype)
+
+    def near(arrays: Mapping[str, np.ndarray], rows: int) -> Outcome:
+        outcome = of_ids(arrays, rows)
+        outcome.outputs["end_logits"][:] *= 1.001
+        return outcome
+
+    one.world.compute = near
+    one.world.engines[0].kill()
+    until(lambda: len(one.world.engines) > 1 and one.keeper.state == state)
+
+
 def test_an_engine_whose_canary_is_not_finite_never_gets_ready(kept):
     world = World()
     world.compute = lambda arrays, rows: Outcome({"start_logits": np.full((1, 16), np.nan, np.float32)}, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 from serving.engine import shapes
 from serving.faults import BadItem, Cancelled, DeadlineExceeded, QueueFull, Unavailable
 from serving.scheduling.costs import Costs
-from serving.scheduling.queue import Batch, RowQueue
-from serving.scheduling.rows import Limits, Row, Submission, row_of
+from serving.scheduling.queue import Batch, RowQueue, Waiting
+from serving.scheduling.rows import Limits, Row, Submission, row_of, row_of_ids
 from serving.service import Call
 
 SHAPES = ((1, 32), (8, 32), (1, 64), (4, 64))
@@ -250,3 +251,27 @@ def test_shapes_stay_within_the_budget_and_let_every_row_run_alone():
                 assert max(length for _, length in found) == longest and (1, longest) in found
     assert {rows for rows, length in shapes.choose(512, device="ascend") if length == 512} == {1, 2, 4, 8, 16, 32}
     assert len(shapes.choose(512, device="cpu")) <= 10, "each is a second or two before the first answer"
+
+
+def test_a_row_of_ids_alone_is_attended_to_as_a_whole_and_of_type_0():
+    short, given = row_of_ids([5, 6], item=0, limits=LIMITS), Row(np.array([7, 8, 9]), np.array([1, 0, 1]), np.ones(3))
+    waiting = tuple(Waiting(one, Submission([one], Call(1e9)), 0.0, 0.0) for one in (short, given))
+    arrays = Batch(waiting, (3, 4)).arrays(pad_token=3, with_positions=False)
+    assert arrays["input_ids"].tolist() == [[5, 6, 3, 3], [7, 8, 9, 3], [5, 6, 3, 3]]
+    assert arrays["attention_mask"].tolist() == [[1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 0, 0]]
+    assert arrays["token_type_ids"].tolist() == [[0, 0, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("ids", "code", "says"),
+    [
+        ([1, -1], "bad_ids", "input_ids holds -1: expected 0 to 99."),
+        ([1, 100], "bad_ids", "input_ids holds 100: expected 0 to 99."),
+        ([2**63], "bad_ids", f"input_ids holds {2**63}: expected 0 to 99."),
+        ([1] * 9, "too_long", "9 tokens: expected at most 8."),
+    ],
+)
+def test_ids_that_the_network_has_not_are_refused(ids: list[int], code: str, says: str) -> None:
+    with pytest.raises(BadItem, match=re.escape(says)) as caught:
+        row_of_ids(ids, item=3, limits=LIMITS)
+    assert (caught.value.code, caught.value.index) == (code, 3)

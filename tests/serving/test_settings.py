@@ -163,6 +163,15 @@ def test_all_that_an_engine_can_be_told_is_a_setting_with_the_same_default() -> 
     assert ServerSettings().spec("a", ModelSettings(source="b")) == ModelSpec(name="a", source="b")
 
 
+def test_int8_is_set_by_file_environment_and_option_and_a_model_may_have_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "serve.yaml"
+    file.write_text("dtype: int8\nmodels:\n  one: minilm\n  two: {source: minilm, dtype: float32}\n")
+    assert [spec.dtype for spec in resolve(file=file, environment={}).specs()] == ["int8", "float32"]
+    assert resolve(environment={"BERTMS_DTYPE": "int8"}).dtype == resolve(flags={"dtype": "int8"}).dtype == "int8"
+    assert "dtype is 'int9'" in wrong(flags={"dtype": "int9"})
+    assert "int8 is for a CPU" in wrong(flags={"dtype": "int8", "device": "ascend"})
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(Exception, match="frozen"):
         ServerSettings().port = 1  # type: ignore[misc]

@@ -67,12 +67,12 @@ function summary(ready, trip, info) {
 }
 
 function table(models) {
-  const names = ["Model", "State", "Task", "Answers", "Version"];
+  const names = ["Model", "State", "Task", "Answers", "Numbers", "Version"];
   return el("div.scroll", { tabindex: "0", role: "region", "aria-label": "Models" }, el("table", {},
     el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, models.map((model) => el("tr", {}, el("th", { scope: "row" }, model.name),
       el("td", {}, el(`span.state.${model.state === "ready" ? "good" : "bad"}`, {}, model.state || "–"), model.reason ? ` ${model.reason}` : null),
-      el("td", {}, model.task || "–"), el("td", {}, (model.kinds || []).join(", ")), el("td.code", {}, model.version || "–"))))));
+      el("td", {}, model.task || "–"), el("td", {}, (model.kinds || []).join(", ")), el("td", {}, model.dtype || "–"), el("td.code", {}, model.version || "–"))))));
 }
 
 function chart() {

@@ -207,6 +207,7 @@ def test_states_are_told(client: FlaskClient) -> None:
     info = client.get("/info").json
     assert [one["name"] for one in info["models"]] == ["answers", "vectors"]
     assert info["models"][0]["stats"]["engine_up"] == 1
+    assert [one["dtype"] for one in info["models"]] == ["float32", "float32"]
 
 
 def test_a_model_that_is_not_ready_makes_the_server_not_ready(make_client: Any, repository: Any) -> None:
