@@ -16,7 +16,7 @@ from bert_ms.checkpoint import manifest, names, staging, tensorflow_files, tenso
 from bert_ms.checkpoint.companions import TOKENIZER_FILES, take_along
 from bert_ms.checkpoint.opened import Checkpoint, bare
 from bert_ms.checkpoint.weights import STORED_TYPES, Entry
-from bert_ms.config import CRF_STATES, BertConfig
+from bert_ms.config import CRF_STATES, INT8, BertConfig
 from bert_ms.errors import CheckpointError, unknown
 
 logger = logging.getLogger(__name__)
@@ -150,13 +150,19 @@ def save(
         The weights file.
 
     Raises:
-        CheckpointError: the format cannot hold this network, or the destination cannot be written.
+        CheckpointError: the format cannot hold this network (one with adapters, or of dtype int8, has no place in any),
+            or the destination cannot be written.
     """
     parameters = {path: parameter for path, parameter in cell.parameters_and_names()}
     if any(".adapter." in path for path in parameters):
         raise CheckpointError(
             f"{type(cell).__name__} has LoRA adapters, for which no format has a place: bert_ms.merge_adapter(cell) "
             f"first, or save them alone by bert_ms.save_adapter."
+        )
+    if any(f".whole.{INT8}." in f".{path}" for path in parameters):
+        raise CheckpointError(
+            f"{type(cell).__name__} is of dtype int8, and the float32 weights of its layers were given up when it was "
+            f"loaded: load it without dtype, and save that."
         )
     entries = {name: _live_entry(parameters[path]) for name, path in bare(parameters).items()}
     return write(

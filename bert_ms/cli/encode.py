@@ -27,6 +27,7 @@ def encode(arguments: argparse.Namespace) -> None:
         "batch_size": arguments.batch_size,
         "prompt": arguments.prompt,
         "device": arguments.device,
+        "dtype": arguments.dtype,
     }
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(arguments.input)

@@ -283,7 +283,9 @@ def _encode(command: argparse.ArgumentParser) -> None:
     command.add_argument("--format", choices=("npy", "jsonl", "parquet"), help="where the ending does not say")
     command.add_argument("--column", metavar="KEY", help="lines are JSON objects; the text is under this key")
     command.add_argument("--pooling", choices=("mean", "cls", "max", "pooled"), help="the source's own, or mean")
-    command.add_argument("--layers", default="-1", metavar="N,...", help="pool their mean: -1,-2,-3,-4; default -1")
+    command.add_argument(
+        "--layers", default="-1", metavar="N,...", help="pool their mean: --layers=-1,-2,-3,-4; default -1"
+    )
     command.add_argument("--normalize", choices=("yes", "no"), help="vectors of length 1: the source's own, or yes")
     command.add_argument("--max-length", type=int, metavar="N", help="longest text in tokens")
     command.add_argument(
@@ -295,6 +297,11 @@ def _encode(command: argparse.ArgumentParser) -> None:
     command.add_argument("--batch-size", type=int, default=32, metavar="N", help="most texts of a batch; default 32")
     command.add_argument("--prompt", metavar="TEXT", help="every text begins with it")
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu", "ascend"), help="default auto")
+    command.add_argument(
+        "--dtype",
+        choices=("float32", "float16", "bfloat16", "int8"),
+        help="numbers to compute in; default float32. int8: on a CPU, the last layer; measure what it changes",
+    )
 
 
 def _serve(command: argparse.ArgumentParser) -> None:
@@ -316,6 +323,7 @@ def _serve(command: argparse.ArgumentParser) -> None:
         ("model-root", "DIR", "folder below which models may be loaded while the server runs"),
         ("device", "NAME", "auto, cpu, gpu or ascend; default auto"),
         ("engine", "NAME", "auto, cell (MindSpore) or onnx (an exported folder); default auto"),
+        ("dtype", "NAME", "float32, float16, bfloat16 or int8 (on a CPU); default float32"),
         ("threads", "N", "CPU threads of an operator"),
         ("max-batch-tokens", "N", "tokens of a batch with padding; default 4096 on CPU, 16384 elsewhere"),
         ("max-body-bytes", "N", "of a request; default 2097152"),
@@ -357,6 +365,8 @@ Examples:
   bert-ms evaluate -c squad_sample                   the weights as they came
   bert-ms evaluate -c squad_v2_base source=DIR eval_file=dev-v2.0.json null_threshold=-1.5
   bert-ms evaluate -c squad_base --backend onnx source=exported/squad eval_file=dev-v1.1.json
+  bert-ms evaluate -c runs/squad_sample/resolved_config.yaml source=runs/squad_sample precision.dtype=int8
+                                                     what rounding to 8 bits (on a CPU) costs here; docs/int8.md
   bert-ms evaluate --predictions predictions.json eval_file=dev-v1.1.json      no network, no MindSpore
 """,
     "predict": """
@@ -364,6 +374,7 @@ Examples:
   bert-ms predict -c runs/squad_sample/resolved_config.yaml source=runs/squad_sample \\
       predict_file=questions.json output_dir=answers
 The file has SQuAD's format; answers may be left out. predictions.json and nbest_predictions.json are written.
+precision.dtype=int8 answers with weights rounded to 8 bits, on a CPU: score it before by bert-ms evaluate.
 """,
     "convert": """
 Examples:
@@ -420,8 +431,9 @@ Without -c a row has at most 128 tokens (max_length=N).
     "encode": """
 Examples:
   bert-ms encode minilm sentences.txt -o vectors.npy
-  bert-ms encode minilm rows.jsonl --column text -o vectors.jsonl --layers -1,-2,-3,-4 --pooling mean
+  bert-ms encode minilm rows.jsonl --column text -o vectors.jsonl --layers=-1,-2,-3,-4 --pooling mean
   cat sentences.txt | bert-ms encode runs/mine - -o vectors.npy
+  bert-ms encode minilm sentences.txt -o vectors.npy --dtype int8
 An interrupted call goes on when it is given again. Search in what was written:
   encoder = bert_ms.SentenceEncoder("minilm"); encoder.search("a cat", numpy.load("vectors.npy", mmap_mode="r"))
 """,
@@ -432,6 +444,7 @@ Examples:
   curl -s localhost:8080/api/v1/qa -H 'Content-Type: application/json' \\
       -d '{"inputs": {"question": "Who wrote it?", "context": "It was written by Ada."}}'
   BERTMS_API_KEYS=$KEY bert-ms serve qa=DIR --host 0.0.0.0
+  bert-ms serve minilm --dtype int8                  weights rounded to 8 bits, on a CPU
   bert-ms serve -c serve.yaml --set idle_timeout=30 --dry-run
 Values come from defaults, then the file, then BERTMS_... of the environment (BERTMS_PORT=80), then options.
 docs/serving.md tells the whole of it.

@@ -15,8 +15,8 @@ from bert_ms.errors import ConfigError
 # Options whose names are settings; the others are given by --set.
 SETTINGS = (
     "host", "port", "admin_host", "admin_port", "api_keys_file", "admin_keys_file", "model_root", "device", "engine",
-    "threads", "max_batch_tokens", "max_body_bytes", "max_items", "max_inflight", "request_timeout", "drain_timeout",
-    "compile_cache", "log_level", "log_format",
+    "dtype", "threads", "max_batch_tokens", "max_body_bytes", "max_items", "max_inflight", "request_timeout",
+    "drain_timeout", "compile_cache", "log_level", "log_format",
 )  # fmt: skip
 
 

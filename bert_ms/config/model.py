@@ -31,6 +31,7 @@ POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 RELATIVE_POSITIONS = ("none", "learned", "sinusoid")
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 CRF_STATES = 2  # START and STOP, which a CRF has beside the labels
+INT8 = "int8"  # the dtype of networks whose layers are rounded when they are loaded, see `bert_ms.model.rounding`
 MAX_CONFIG_BYTES = 8 << 20
 
 
@@ -187,6 +188,19 @@ class BertConfig:
         if objection := self.google_objection():
             raise ConfigError(f"this network has no configuration for TensorFlow: {objection}.")
         return dialects.to_google(vars(self))
+
+    def int8_objection(self) -> str | None:
+        """Why such a network is not computed in dtype int8; None if it is."""
+        reasons = []
+        if self.relative_position != "none":
+            reasons.append(f"it has relative positions (relative_position '{self.relative_position}')")
+        if self.position_embedding_type != "absolute":
+            reasons.append(f"it has relative positions (position_embedding_type '{self.position_embedding_type}')")
+        if self.is_decoder:
+            reasons.append("it is a decoder (is_decoder)")
+        if self.add_cross_attention:
+            reasons.append("it attends to another encoder (add_cross_attention)")
+        return " and ".join(reasons) or None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `to_dict` as JSON; a reader never sees half a file."""

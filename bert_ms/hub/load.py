@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bert_ms import checkpoint, compat
-from bert_ms.config import CRF_STATES, BertConfig
+from bert_ms.config import CRF_STATES, INT8, BertConfig
 from bert_ms.errors import CheckpointError
 from bert_ms.hub import catalogue
 
@@ -65,8 +65,8 @@ def from_pretrained(
         task: a task name.
         config: the configuration, where the source has none; it may not contradict the source's own.
         num_labels: outputs of a new classifier head.
-        dtype: numbers to compute in: float32 (None), float16 or bfloat16; or "int8", for answers on a CPU alone (see
-            `bert_ms.model.rounding`).
+        dtype: numbers to compute in: float32 (None), float16 or bfloat16; or "int8", for answers on a CPU: the layers'
+            weights are rounded as they are loaded, see `bert_ms.model.rounding`.
         allow_missing: patterns (`pooler.*`) of parameters that may keep their initial values.
         allow_unused: patterns of tensors in the file that may be left over.
 
@@ -75,7 +75,8 @@ def from_pretrained(
 
     Raises:
         CheckpointError: the weights are broken, of an unknown kind, or do not fit.
-        ConfigError: a configuration, the task or the dtype is not valid.
+        ConfigError: a configuration, the task or the dtype is not valid, or there is no such network in int8.
+        DeviceError: dtype is int8, and native operators of a CPU are not used.
     """
     return from_checkpoint(
         checkpoint.open_checkpoint(catalogue.resolve(source), config=config),
@@ -129,7 +130,7 @@ def from_checkpoint(
     allow_unused: Sequence[str] = (),
     initialise: Sequence[str] = (),
 ) -> nn.Cell:
-    """A network with the weights of an opened checkpoint; see `from_pretrained`.
+    """A network with the weights of an opened checkpoint; see `from_pretrained`. What int8 refuses is not read first.
 
     Args:
         opened: the checkpoint; its `config` may have been changed in what is no part of the weights used.
@@ -150,7 +151,9 @@ def from_checkpoint(
     if task == "encoder" and "pooler.dense.weight" not in opened.entries:
         settled = dataclasses.replace(settled, add_pooler=False)
         notes.append("the file has no pooler: the encoder returns the hidden states only")
-    is_rounded = dtype == model.INT8
+    is_rounded = dtype == INT8
+    if is_rounded:
+        model.check_rounding(settled, task)
     with compat.parameters_left_empty():
         cell = model.build(settled, task, num_labels=num_labels, dtype="float32" if is_rounded else dtype or "float32")
     report = checkpoint.load_into(

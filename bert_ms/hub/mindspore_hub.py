@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bert_ms import checkpoint
 from bert_ms.checkpoint import manifest, names
-from bert_ms.config import BertConfig
+from bert_ms.config import INT8, BertConfig
 from bert_ms.errors import CheckpointError, ConfigError, unknown
 from bert_ms.hub import card, load
 
@@ -56,7 +56,7 @@ def create_network(name: str, *args: Any, directory: Path | None = None, **kwarg
         A Cell with the parameter names of the card's checkpoint (without one: of the model zoo's files), with `config`.
 
     Raises:
-        ConfigError: the name or a keyword is unknown.
+        ConfigError: the name or a keyword is unknown, or dtype is int8.
         CheckpointError: the checkpoint beside the card does not fit.
     """
     if any(not isinstance(arg, bool) for arg in args):
@@ -75,6 +75,11 @@ def create_network(name: str, *args: Any, directory: Path | None = None, **kwarg
 def _checked(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     fields = [f.name for f in dataclasses.fields(BertConfig)]
     problems = [unknown("keyword", key, {*_OPTIONS, *fields}) for key in kwargs if key not in (*_OPTIONS, *fields)]
+    if kwargs.get("dtype") == INT8:
+        problems.append(
+            "dtype is int8, whose rounded layers the hub cannot fill with the card's checkpoint: leave it out, or call "
+            "bert_ms.from_pretrained(directory of the card, task, dtype='int8')."
+        )
     if problems:
         raise ConfigError(problems, source=f"create_network('{name}')")
     return dict(kwargs)

@@ -39,6 +39,14 @@ class Int8Layers(nn.Cell):
         """
         return self.forward(x, mask, self.meta, *weights)
 
+    def bprop(self, x: Tensor, mask: Tensor, weights: tuple[Tensor, ...], out: Tensor, dout: Tensor) -> tuple:
+        """There is none.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("a network of dtype int8 has no gradients: differentiate the same weights in float32.")
+
 
 def has_int8_unit() -> bool:
     """Whether this processor multiplies bytes by instructions of their own (VNNI); without them float32 is faster."""

@@ -122,16 +122,21 @@ def status() -> str:
     """One line for people: whether native operators are used, with what, or why not."""
     try:
         if not enabled():
-            reason = "BERT_MS_KERNELS=off" if mode() == "off" else _reason()
-            return f"native operators: not used ({reason}); plain MindSpore operators are"
+            return f"native operators: not used ({reason()}); plain MindSpore operators are"
         loaded = _LOADED[library()]
         unit = loaded.bert_matrix_unit().decode()
-        return f"native operators: used ({unit}, {loaded.bert_threads()} threads, {library()})"
+        bytes_ = "by VNNI" if loaded.bert_int8_unit() else "slow"
+        return f"native operators: used ({unit}, int8 {bytes_}, {loaded.bert_threads()} threads, {library()})"
     except BertMsError as error:
         return f"native operators: {error}"
 
 
-def _reason() -> str:
+def reason() -> str:
+    """Why native operators are not used for what is built now."""
+    if _SETTLED:
+        return "they are disabled for what is built here"
+    if mode() == "off":
+        return "BERT_MS_KERNELS=off"
     if compat.current_device() != "cpu":
         return f"the device is {compat.current_device()}"
     try:

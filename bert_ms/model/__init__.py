@@ -3,6 +3,6 @@
 from bert_ms.model.bert import BertModel
 from bert_ms.model.build import HEADS, build
 from bert_ms.model.losses import WithLoss
-from bert_ms.model.rounding import INT8, round_to_int8
+from bert_ms.model.rounding import check_rounding, count_parameters, round_to_int8
 
-__all__ = ["HEADS", "INT8", "BertModel", "WithLoss", "build", "round_to_int8"]
+__all__ = ["HEADS", "BertModel", "WithLoss", "build", "check_rounding", "count_parameters", "round_to_int8"]

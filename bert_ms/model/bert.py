@@ -7,7 +7,7 @@ from functools import partial
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from bert_ms.config import BertConfig
+from bert_ms.config import INT8, BertConfig
 from bert_ms.errors import ConfigError, unknown
 from bert_ms.kernels.deferred import Deferring
 from bert_ms.kernels.ops import Activation, FirstToken, is_known
@@ -43,12 +43,20 @@ class BertModel(Deferring):
     Attributes:
         config: as given.
         next_site: the first dropout number that a head may use.
+        is_rounded: its layers have 8-bit weights, see `bert_ms.model.rounding`; there are no others left.
     """
+
+    is_rounded = False
 
     def __init__(self, config: BertConfig, *, dtype: str = "float32"):
         super().__init__()
+        if dtype == INT8:
+            raise ConfigError(
+                "dtype is int8, which rounds weights that are loaded (bert_ms.from_pretrained(source, dtype='int8')): "
+                "draw new ones in float32."
+            )
         if dtype not in DTYPES:
-            raise ConfigError(unknown("dtype", dtype, DTYPES))
+            raise ConfigError(unknown("dtype", dtype, (*DTYPES, INT8)))
         self.config, self.dtype_name, self.longest = config, dtype, config.max_sequence_length
         self.next_site = 1 + sites_per_layer(config) * config.num_hidden_layers
         self.embeddings = Embeddings(config, site=0, dtype=DTYPES[dtype])
@@ -61,20 +69,42 @@ class BertModel(Deferring):
         self.parameters_changed()
 
     def parameters_changed(self) -> None:
-        """To be called when other parameters than before are computed with; new values alone change nothing."""
+        """To be called when other parameters than before are computed with; new values alone change nothing.
+
+        Raises:
+            ConfigError: the layers are rounded.
+        """
+        self.check_exact()
         self.defer(whole=partial(whole_encoder, self))
+
+    def check_exact(self) -> None:
+        """See that the layers have their float32 weights.
+
+        Raises:
+            ConfigError: they were rounded.
+        """
+        if self.is_rounded:
+            raise ConfigError(
+                "a network of dtype int8 has given up the float32 weights of its layers: load it anew without dtype."
+            )
 
     def set_outputs(self, *names: str) -> BertModel:
         """Choose what `construct` returns after the pooled output; compiled graphs are made anew.
 
         Args:
             names: of "hidden_states" (L + 1 tensors [B, S, H]) and "attentions" (L tensors [B, N, S, T]).
+
+        Raises:
+            ConfigError: a name is unknown, or there is no such output of rounded layers.
         """
         for name in names:
             if name not in EXTRA_OUTPUTS:
                 raise ConfigError(unknown("output", name, EXTRA_OUTPUTS))
-        if names and not self.encoder.layers:
-            raise ConfigError(f"{', '.join(names)}: a network of dtype int8 gives the last layer alone. Use float32.")
+        if names and self.is_rounded:
+            raise ConfigError(
+                f"{' and '.join(names)} are asked for, and a network of dtype int8 gives the last layer alone: use "
+                "float32."
+            )
         self.has_hidden_states, self.has_attentions = "hidden_states" in names, "attentions" in names
         for layer in self.encoder.layers:
             layer.attention.has_probs = self.has_attentions

@@ -78,8 +78,11 @@ def add_adapters(
         The names of the weights.
 
     Raises:
-        ConfigError: a pattern matches no dense layer's weight, or there are adapters already.
+        ConfigError: a pattern matches no dense layer's weight, there are adapters already, or the network is of dtype
+            int8.
     """
+    for bert in _encoders(network):
+        bert.check_exact()
     if adapters(network):
         raise ConfigError("this network has adapters: merge them (bert_ms.merge_adapter) before others are added.")
     layers = {f"{path}.weight": layer for path, layer in dense_layers(network).items()}
@@ -99,8 +102,10 @@ def add_adapters(
 
 def merge_adapters(network: nn.Cell) -> None:
     """Add each adapter's product to its weight, and take the adapter away."""
-    layers = dense_layers(network)
-    for path, adapter in adapters(network).items():
+    layers, found = dense_layers(network), adapters(network)
+    if not found:
+        return
+    for path, adapter in found.items():
         layer = layers[path]
         layer.weight.set_data(Tensor(adapter.merged(layer.weight.asnumpy())))
         layer.adapter = None
@@ -109,10 +114,13 @@ def merge_adapters(network: nn.Cell) -> None:
 
 def _compute_anew(network: nn.Cell) -> None:
     """Forget the graphs, and what was made for the parameters before."""
-    for _, cell in network.cells_and_names():
-        if isinstance(cell, BertModel):
-            cell.parameters_changed()
+    for bert in _encoders(network):
+        bert.parameters_changed()
     network.compile_cache.clear()
+
+
+def _encoders(network: nn.Cell) -> list[BertModel]:
+    return [cell for _, cell in network.cells_and_names() if isinstance(cell, BertModel)]
 
 
 def freeze_all_but_adapters(network: nn.Cell, *, also: Sequence[str] = (), new: Sequence[str] = ()) -> None:

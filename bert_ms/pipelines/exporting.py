@@ -110,14 +110,19 @@ def export_model(
 def _write(plan: ExportPlan, scratch: Path) -> ExportRecord:
     """Everything but the record itself."""
     if plan.quantization is None:
-        return _write_float(plan, scratch)
+        return _write_float(plan, scratch)[1]
     with tempfile.TemporaryDirectory(prefix=".bert_ms-", dir=scratch.parent) as place:
-        before = Path(place)
-        _write_float(plan, before).write(before)
-        return quantized(before, scratch, plan.quantization, plan.tokenizer)
+        before, fused = Path(place) / "float32", Path(place) / "fused"
+        before.mkdir()
+        fused.mkdir()
+        network, record = _write_float(plan, before)
+        record.write(before)
+        _write_fused(plan, network, record, fused)
+        del network
+        return quantized(before, fused, scratch, plan.quantization, plan.tokenizer)
 
 
-def _write_float(plan: ExportPlan, scratch: Path) -> ExportRecord:
+def _write_float(plan: ExportPlan, scratch: Path) -> tuple[Any, ExportRecord]:
     write = _write_onnx if plan.format == "onnx" else _write_graphs
     network, draft = write(plan, scratch)
     _write_companions(plan, network, scratch)
@@ -125,7 +130,16 @@ def _write_float(plan: ExportPlan, scratch: Path) -> ExportRecord:
     verification = _verified(plan, network, record, scratch)
     if verification is not None:
         logger.info("verified on %d rows of text", verification.inputs)
-    return dataclasses.replace(record, verification=verification)
+    return network, dataclasses.replace(record, verification=verification)
+
+
+def _write_fused(plan: ExportPlan, network: Any, record: ExportRecord, scratch: Path) -> None:
+    """The graph that is rounded: with ONNX Runtime's own operators, and verified like the one without."""
+    from bert_ms.export.onnx_graph import build
+    from bert_ms.export.onnx_graph.files import save
+
+    save(build(network, task=plan.task, for_runtime=True), scratch)
+    _verified(plan, network, record, scratch)
 
 
 def _write_onnx(plan: ExportPlan, scratch: Path) -> tuple[Any, ExportRecord]:

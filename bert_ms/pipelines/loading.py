@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bert_ms import checkpoint, tasks
-from bert_ms.config import BertConfig, ModelConfig, PrecisionConfig, RunConfig
+from bert_ms.config import INT8, BertConfig, ModelConfig, PrecisionConfig, RunConfig
 from bert_ms.data.columns import column
 from bert_ms.data.pretraining import text
 from bert_ms.errors import CheckpointError, ConfigError
@@ -26,7 +26,6 @@ _HEADS = ("classifier.*", "crf.*", "lstm.*")
 # Fields of a configuration that shape a head over labels.
 _SHAPING = ("num_labels", "has_crf", "has_lstm")
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
-INT8 = "int8"  # `bert_ms.model.INT8`, which needs MindSpore
 SAMPLE = "sample"
 SCRATCH = "scratch"  # the source of a network that no weights are there for
 _VERBS: dict[Purpose, str] = {"train": "train on", "evaluate": "score", "predict": "answer"}
@@ -78,16 +77,22 @@ def open_model(config: RunConfig, *, backend: str | None = None) -> OpenedModel:
         ConfigError: a configuration cannot be used, windows are longer than the network can take, or the source is of
             another kind than the backend.
     """
-    model, opened = config.model, None
-    if backend is None and config.precision.dtype == INT8:
+    model, opened, is_int8 = config.model, None, config.precision.dtype == INT8
+    if is_int8 and (backend is None or model.source == SCRATCH):
         raise ConfigError(
-            "precision.dtype is int8, which is for answers (evaluate, predict, encode, serve): train in float32."
+            "precision.dtype is int8, which rounds trained weights for their answers (evaluate, predict): train in "
+            "float32."
         )
     exported = None if backend is None else _open_exported(config, backend)
     if exported is None and model.source != SCRATCH:
         opened = checkpoint.open_checkpoint(catalogue.resolve(model.source), config=model.config)
     dropouts = {name: getattr(model, name) for name in _DROPOUTS if getattr(model, name) is not None}
     origin = exported or opened
+    if is_int8 and opened is not None and (objection := opened.config.int8_objection()):
+        raise ConfigError(
+            f"precision.dtype is int8, which is for encoders with absolute positions, and {model.source} is none: "
+            f"{objection}. Use float32."
+        )
     known = dataclasses.replace(_new_config(model) if origin is None else origin.config, **dropouts)
     opened = None if opened is None else dataclasses.replace(opened, config=known)
     tokenizer = load_tokenizer(model)

@@ -69,7 +69,7 @@ def open_backend(
         source: a directory, a file, a catalogue name, or an exported folder.
         backend: "auto" takes the format of an exported folder, and the Cell for all else; cell, onnx or mindir insist.
         device: auto, cpu, gpu or ascend; for a Cell or MINDIR the process is set to graph mode on it.
-        dtype: numbers that a Cell computes in: float32 (None), float16 or bfloat16.
+        dtype: numbers that a Cell computes in: float32 (None), float16, bfloat16, or int8 (on a CPU).
         threads: CPU threads of one operator; None leaves the choice to what runs the network.
         config: the configuration, for weights that come without one.
         vocab: a vocabulary file, for weights that come without one.
@@ -77,10 +77,11 @@ def open_backend(
         allow_new_head: answer though the weights have no head for the task, which is then random (for tests).
 
     Raises:
-        ConfigError: the pipeline or backend is unknown, or the source is of another kind than the backend.
+        ConfigError: the pipeline or backend is unknown, the source is of another kind than the backend, or its network
+            cannot be computed in the dtype.
         CheckpointError: the weights cannot be read, or have no head for the task.
         TokenizerError: there is no vocabulary, or it is another model's.
-        DeviceError: the device is not there.
+        DeviceError: the device is not there, or cannot compute in the dtype.
     """
     from bert_ms import checkpoint
     from bert_ms.hub import catalogue

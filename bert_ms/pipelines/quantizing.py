@@ -96,11 +96,12 @@ def settled_quantization(
     )
 
 
-def quantized(before: Path, scratch: Path, how: Quantization, tokenizer: Tokenizer) -> ExportRecord:
+def quantized(before: Path, fused: Path, scratch: Path, how: Quantization, tokenizer: Tokenizer) -> ExportRecord:
     """Write the INT8 copy of an exported folder, its report among the files, and give its record.
 
     Args:
         before: the float32 folder, complete.
+        fused: a folder with the same network's graph for ONNX Runtime, which is the one to round.
         scratch: an empty folder to write into.
         how: to round.
         tokenizer: of the network.
@@ -125,7 +126,7 @@ def quantized(before: Path, scratch: Path, how: Quantization, tokenizer: Tokeniz
         )
         for batch, length in _TEXT
     ]
-    facts = int8.quantize(before / MODEL_FILE, scratch, mode=how.mode, calibration=compared)
+    facts = int8.quantize(fused / MODEL_FILE, scratch, mode=how.mode, calibration=compared)
     record = dataclasses.replace(
         floats.record,
         precision=f"int8-{how.mode}",  # type: ignore[arg-type]

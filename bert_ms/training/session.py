@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bert_ms import __version__, compat, kernels
-from bert_ms.config import RunConfig
+from bert_ms.config import INT8, RunConfig
 from bert_ms.errors import DeviceError
 from bert_ms.training import distributed
 from bert_ms.training.distributed import Distributed
@@ -65,6 +65,11 @@ def _check_precision(dtype: str, device: str) -> None:
         raise DeviceError(
             "precision.dtype=bfloat16 was asked for, but MindSpore has no bfloat16 MatMul, Softmax or LayerNorm on a "
             "CPU: use precision.dtype=float32 (the fastest there), float16, or an Ascend device."
+        )
+    if dtype == INT8 and not kernels.enabled():
+        raise DeviceError(
+            f"precision.dtype=int8 was asked for, which needs the native operators of a CPU, and they are not used "
+            f"({kernels.reason()}): use precision.dtype=float32."
         )
 
 

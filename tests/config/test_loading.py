@@ -53,7 +53,7 @@ def test_every_kind_of_value_is_read() -> None:
         ("optimizer: {betas: [0.9]}", "line 1: optimizer.betas is [0.9]: expected a list of 2, [0.9, 0.9]."),
         (
             "precision: {dtype: float15}",
-            "line 1: precision.dtype is 'float15': expected one of float32, float16, bfloat16, probably float16.",
+            "line 1: precision.dtype is 'float15': expected one of float32, float16, bfloat16, int8, probably float16.",
         ),
         ("data:\n  max_length: {a: 1}", "line 2: data.max_length is {'a': '...'}: expected a whole number."),
         ("training:\n  epochs: -1", "line 2: training.epochs is -1.0: expected more than 0."),

@@ -76,6 +76,41 @@ def encoder_layer(
     return layer_norm(eps, dropout(p, site + 2, feed_forward(name, hidden, *w[10:14])) + hidden, *w[14:16])
 
 
+def bytes_of_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Rows as int8 does it: 254 integers of which 0 is one, the factor of each row, and how near the nearest tie is.
+
+    A number that lies half way between two integers, but for the last bits of float32, may become either.
+    """
+    span = np.maximum(x.max(-1, keepdims=True), 0) - np.minimum(x.min(-1, keepdims=True), 0)
+    scaled = x * (253 / np.where(span > 0, span, np.inf))
+    return np.rint(scaled), span / 253, float(np.abs(scaled - np.floor(scaled) - 0.5).min())
+
+
+def int8_linear(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float]:
+    """A dense layer of rounded rows and a rounded weight, and the nearest tie of a row."""
+    u, scale, tie = bytes_of_rows(x)
+    factor = np.abs(w).max(1) / np.float32(127)
+    v = np.rint(w / np.where(factor > 0, factor, np.float32(1))[:, None])
+    return u @ v.T.astype(float) * scale * factor + b, tie
+
+
+def int8_layer(
+    heads: int, name: str, eps: float, mask: np.ndarray, x: np.ndarray, *w: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """A layer whose dense layers are of integers, and the nearest tie of all that is rounded in it."""
+    (q, tie), (k, _), (v, _) = (int8_linear(x, *w[i : i + 2]) for i in (0, 2, 4))
+    ties = [tie]
+
+    def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+        found, tie = int8_linear(x, w, b)
+        ties.append(tie)
+        return found
+
+    hidden = layer_norm(eps, linear(attention(heads, 0, 0, q, k, v, mask), *w[6:8]) + x, *w[8:10])
+    wide = ACTIVATIONS[name](linear(hidden, *w[10:12]))
+    return layer_norm(eps, linear(wide, *w[12:14]) + hidden, *w[14:16]), min(ties)
+
+
 def slopes(function: Any, inputs: list[np.ndarray], upstream: np.ndarray, seed: int) -> list[tuple[float, np.ndarray]]:
     """For each input a random direction and the derivative of sum(function * upstream) along it, by differences."""
     rng, found = np.random.default_rng(seed), []

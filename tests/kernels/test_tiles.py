@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
-from collections.abc import Sequence
 from math import erf
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from bert_ms.kernels import build
+from tests.kernels.calling import call
 
 ROWS, INPUTS, WIDE, OUTPUTS = 70, 40, 72, 48
 GELU = 1
@@ -32,23 +32,6 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     loaded = ctypes.CDLL(str(work / "tiles.so"))
     loaded.bert_matrix_unit.restype = ctypes.c_char_p
     return loaded
-
-
-def call(
-    function: ctypes._CFuncPtr, inputs: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]]
-) -> list[np.ndarray]:
-    """Outputs of these shapes, float32, as MindSpore would ask for them."""
-    outputs = [np.full(shape, np.nan, np.float32) for shape in shapes]
-    arrays = [*(np.ascontiguousarray(array) for array in inputs), *outputs]
-    count = len(arrays)
-    data = (ctypes.c_void_p * count)(*(array.ctypes.data for array in arrays))
-    ranks = (ctypes.c_int * count)(*(array.ndim for array in arrays))
-    sizes = [(ctypes.c_int64 * array.ndim)(*array.shape) for array in arrays]
-    pointers = (ctypes.POINTER(ctypes.c_int64) * count)(
-        *(ctypes.cast(size, ctypes.POINTER(ctypes.c_int64)) for size in sizes)
-    )
-    assert function(count, data, ranks, pointers, None, None, None) == 0
-    return outputs
 
 
 def normal(*shape: int) -> np.ndarray:

@@ -1,9 +1,10 @@
 // All layers of an encoder with products of 8-bit integers: weights rounded beforehand, what they are multiplied with
 // row by row. Attention, LayerNorm, activations and sums stay float32.
 //
-// A row x becomes u = round(x * 127 / max|x|) + 128, unsigned; a weight w, one row of which makes one column of the
-// result, v = round(w * 127 / max|w|), signed. Sums of u v are int32, exact; those of 128 v are taken off again.
-// A row's result depends on nothing but the row: neither on the batch nor on the number of threads.
+// A row x becomes u = round(x * 253 / (max x - min x)) + z, unsigned, where 0 counts among x and z is what 0 becomes; a
+// weight w, one row of which makes one column of the result, v = round(w * 127 / max|w|), signed. Sums of u v are int32,
+// exact; those of z v are taken off again. A row's result depends on nothing but the row: neither on the batch nor on
+// the number of threads.
 #include "activation.h"
 #include "gemm.h"
 #include "layers.h"
@@ -38,34 +39,50 @@ inline vint dot(vint sums, int32_t u, vint v) {
 
 inline vint load_int(const void *p) { vint v; std::memcpy(&v, p, sizeof v); return v; }
 inline int32_t load_four(const uint8_t *p) { int32_t v; std::memcpy(&v, p, QUAD); return v; }
+inline uint32_t whole_bits(float x) { uint32_t v; std::memcpy(&v, &x, 4); return v; }
 
 int64_t padded(int64_t columns) { return ceil_div(columns, COLUMNS) * COLUMNS; }
 int64_t row_bytes(int64_t depth) { return padded(depth); }
 
 inline int lanes(int64_t depth, int64_t c) { return static_cast<int>(std::min<int64_t>(LANES, depth - c)); }
 
-// u of act(x), a row; returns what its result has to be multiplied with. Bytes after the last number are 128.
+// What a row's result has to be multiplied with, and what 0 is among its bytes.
+struct Scale {
+  float factor;
+  int32_t zero;
+};
+
+// From the least number of a row to the largest: 0 and 255 are left for what the last bits of float32 may do.
+constexpr float STEPS = 253;
+
+// u of act(x), a row. Bytes after the last number are those of 0.
 template <int A>
-float round_row(const float *x, int64_t depth, float *active, uint8_t *u) {
-  vfloat top{}, nothing{};
+Scale round_row(const float *x, int64_t depth, float *active, uint8_t *u) {
+  vfloat top{}, bottom{}, nothing{};
   for (int64_t c = 0; c < depth; c += LANES) {
     const int n = lanes(depth, c);
-    const vfloat v = act<A>(load_n(x + c, n));
-    if (A != IDENTITY) store_n(active + c, v, n);
-    top = larger(top, larger(v, -v));
+    vfloat v = act<A>(load_n(x + c, n));
+    if (A != IDENTITY) {
+      store_n(active + c, v, n);
+      v = load_n(active + c, n);  // act(0) of lanes after the last number may be more than 0
+    }
+    top = larger(top, v);
+    bottom = larger(bottom, -v);
     nothing += v - v;  // a NaN or inf makes the whole row NaN
   }
-  const float most = largest(top) + sum(nothing), inverse = most > 0 ? 127 / most : 0;
+  const float least = -largest(bottom), range = largest(top) - least + sum(nothing);
+  const float inverse = range > 0 ? STEPS / range : 0;
   const float round = 12582912.0f;  // 1.5 * 2^23: adding it leaves the integer in the lowest bits
+  const uint32_t zero = 1 - whole_bits(least * inverse + round);
   for (int64_t c = 0; c < row_bytes(depth); c += LANES) {
     const vfloat v = c < depth ? load_n((A == IDENTITY ? x : active) + c, lanes(depth, c)) : vfloat{};
-    const vbyte bytes = __builtin_convertvector((vuint)(v * inverse + round) ^ splat_bits(128), vbyte);
+    const vbyte bytes = __builtin_convertvector((vuint)(v * inverse + round) + zero, vbyte);
     std::memcpy(u + c, &bytes, LANES);
   }
-  return most / 127;
+  return {range / STEPS, static_cast<int32_t>(zero & 255)};
 }
 
-// Columns of a product, all of them padded: panels of weights; -128 sum v, factor and bias of each column.
+// Columns of a product, all of them padded: panels of weights; -sum v, factor and bias of each column.
 struct Product {
   const int8_t *panels;
   const int32_t *start;
@@ -75,9 +92,9 @@ struct Product {
   int64_t bytes() const { return padded(columns) / COLUMNS * panel_bytes(); }
 };
 
-// y[lines][COLUMNS] = (start + u v) * factors of row and column + bias
+// y[lines][COLUMNS] = (start * zero + u v) * factors of row and column + bias
 template <int lines>
-void tile(const Product &p, int64_t panel, const uint8_t *u, const float *scales, float *y, int64_t stride) {
+void tile(const Product &p, int64_t panel, const uint8_t *u, const Scale *scales, float *y, int64_t stride) {
   const int64_t bytes = row_bytes(p.depth), quads = ceil_div(p.depth, QUAD);
   for (int64_t c = 0; c < COLUMNS; c += BROAD * LANES) {
     const int8_t *v = p.panels + panel * p.panel_bytes() + c * QUAD;
@@ -85,7 +102,7 @@ void tile(const Product &p, int64_t panel, const uint8_t *u, const float *scales
     vint sums[lines][BROAD];
     for (int j = 0; j < BROAD; j++) {
       const vint start = load_int(p.start + column + j * LANES);
-      for (int i = 0; i < lines; i++) sums[i][j] = start;
+      for (int i = 0; i < lines; i++) sums[i][j] = start * scales[i].zero;
     }
     for (int64_t q = 0; q < quads; q++, v += COLUMNS * QUAD) {
       vint w[BROAD];
@@ -99,13 +116,13 @@ void tile(const Product &p, int64_t panel, const uint8_t *u, const float *scales
       const vfloat factor = load(p.factor + column + j * LANES), bias = load(p.bias + column + j * LANES);
       for (int i = 0; i < lines; i++)
         store(y + i * stride + c + j * LANES,
-              __builtin_convertvector(sums[i][j], vfloat) * (scales[i] * factor) + bias);
+              __builtin_convertvector(sums[i][j], vfloat) * (scales[i].factor * factor) + bias);
     }
   }
 }
 
 // y[rows][stride] = x weight^T + bias of rounded rows; the columns of the last panel are all written.
-void multiply(const Product &p, int64_t rows, const uint8_t *u, const float *scales, float *y, int64_t stride) {
+void multiply(const Product &p, int64_t rows, const uint8_t *u, const Scale *scales, float *y, int64_t stride) {
   const int64_t bytes = row_bytes(p.depth);
   for (int64_t panel = 0; panel * COLUMNS < p.columns; panel++) {
     float *to = y + panel * COLUMNS;
@@ -157,12 +174,13 @@ struct Layer {
 // What a task keeps of its rows, in memory of its thread.
 struct Kept {
   uint8_t *u;
-  float *scales, *hidden, *narrow, *wide;
+  Scale *scales;
+  float *hidden, *narrow, *wide;
   int64_t narrow_stride, wide_stride;
 
   Kept(const Encoder &e, int64_t rows)
       : u(reinterpret_cast<uint8_t *>(local_scratch(0, rows * row_bytes(std::max(e.width, e.wide))))),
-        scales(floats(1, rows)), hidden(floats(2, rows * e.width)), narrow(floats(3, rows * padded(3 * e.width))),
+        scales(reinterpret_cast<Scale *>(local_scratch(1, rows * sizeof(Scale)))), hidden(floats(2, rows * e.width)), narrow(floats(3, rows * padded(3 * e.width))),
         wide(floats(4, rows * padded(e.wide))), narrow_stride(padded(3 * e.width)), wide_stride(padded(e.wide)) {}
 
   static float *floats(int slot, int64_t count) { return reinterpret_cast<float *>(local_scratch(slot, count * 4)); }
@@ -248,7 +266,7 @@ BERT_OPERATOR(bert_int8_layers, {
   }
 })
 
-// How fast products of bytes are: 2 by an instruction of their own, 0 without, which is slower than float32.
+// 1 where products of bytes have an instruction of their own; without one they are slower than float32.
 extern "C" int bert_int8_unit() {
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
   return 1;

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bert_ms import compat, tasks
-from bert_ms.config import RunConfig
+from bert_ms.config import INT8, RunConfig
 from bert_ms.errors import BertMsError, CheckpointError, ConfigError, unknown
 from bert_ms.hub import catalogue
 from bert_ms.pipelines.ranking import labelled, measures, scores
@@ -53,6 +53,11 @@ def rank(
     """
     if by not in TITLES:
         raise ConfigError(unknown("score", by, TITLES))
+    if config.precision.dtype == INT8:
+        raise ConfigError(
+            "precision.dtype is int8, and checkpoints are ranked as training begins with them: leave it out, or use "
+            "float16."
+        )
     data = labelled.read(config, rows)
     sources = list(dict.fromkeys(sources)) or _at_hand()
     measure = measures.measure_of(data, tasks.get(config.task).load("work").metric(config))

@@ -53,7 +53,8 @@ class SentenceEncoder:
         batch_size: most texts of a batch.
         prompt: text that every text begins with; None takes the source's default, if it has one.
         device: auto, cpu, gpu or ascend; the process is set to graph mode on it.
-        dtype: numbers to compute in: float32 (None), float16 or bfloat16.
+        dtype: numbers to compute in: float32 (None), float16 or bfloat16; or "int8", for encoders with absolute
+            positions on a CPU and their last layer: weights are rounded as they are loaded.
         config: the configuration, for weights that come without one.
         vocab: a vocabulary file, for weights that come without one.
         do_lower_case: casing, for a vocabulary that does not say.
@@ -61,8 +62,9 @@ class SentenceEncoder:
         threads: CPU threads of one operator; None leaves the choice to what runs the encoder.
 
     Raises:
-        ConfigError: an argument that cannot be used.
+        ConfigError: an argument that cannot be used, alone or with this encoder.
         CheckpointError: weights that cannot be read, or a source that asks for more than pooling.
+        DeviceError: the device is not there, or cannot compute in the dtype.
 
     Example:
         encoder = bert_ms.SentenceEncoder("minilm")
@@ -93,14 +95,21 @@ class SentenceEncoder:
 
         path = catalogue.resolve(source)
         settings = read_settings(path) if path.is_dir() else SentenceSettings()
+        self.layers = tuple(layers)
         network = open_network(
-            path, source, backend=backend, device=device, dtype=dtype, threads=threads, config=config
+            path,
+            source,
+            layers=self.layers,
+            backend=backend,
+            device=device,
+            dtype=dtype,
+            threads=threads,
+            config=config,
         )
         self.config = network.config
         self.tokenizer = Tokenizer.from_pretrained(path, vocab=vocab, do_lower_case=do_lower_case)
         self.tokenizer.check_against(self.config.vocab_size)
         self.pooling = pooling or settings.pooling
-        self.layers = tuple(layers)
         self.normalize = settings.normalize if normalize is None else normalize
         self.longest = network.longest
         self.max_length = _length(max_length, settings.max_length, self.longest)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bert_ms.config import BertConfig
+from bert_ms.config import INT8, BertConfig
 from bert_ms.errors import ConfigError, unknown
 from bert_ms.pipelines.backends import Backend, CellBackend
 from bert_ms.pipelines.exported import Exported, find_exported
@@ -43,6 +43,7 @@ def open_network(
     path: Path,
     shown: str | os.PathLike[str],
     *,
+    layers: Sequence[int],
     backend: str,
     device: str,
     dtype: str | None,
@@ -54,6 +55,7 @@ def open_network(
     Args:
         path: of the source.
         shown: the source as errors call it.
+        layers: that will be asked for; what cannot give them is not read.
         backend: as of `open_backend`, as is what follows.
         device: that it runs on.
         dtype: numbers that a Cell computes in.
@@ -61,8 +63,9 @@ def open_network(
         config: the configuration, for weights that come without one.
 
     Raises:
-        ConfigError: the backend is unknown, or the source is of another kind.
+        ConfigError: the backend is unknown, the source is of another kind, or there is no such encoder in the dtype.
         CheckpointError: the weights cannot be read.
+        DeviceError: the device is not there, or cannot compute in the dtype.
     """
     exported = find_exported(path, shown=shown, backend=backend, config=config, dtype=dtype)
     if exported is not None:
@@ -71,6 +74,11 @@ def open_network(
     from bert_ms.hub.load import from_checkpoint
 
     opened = checkpoint.open_checkpoint(path, config=config)
+    last = opened.config.num_hidden_layers
+    if dtype == INT8 and any(layer not in (-1, last) for layer in layers):
+        raise ConfigError(
+            f"dtype is int8, which gives the last layer alone, and layers is {list(layers)}: take -1, or use float32."
+        )
     prepare_device(device, threads)
     return CellNetwork(from_checkpoint(opened, "encoder", dtype=dtype))
 

@@ -40,7 +40,9 @@ def pipeline(
             Face's stand for the same.
         source: a directory, a file, a catalogue name, or an exported folder.
         device: auto, cpu, gpu or ascend.
-        dtype: numbers to compute in: float32 (None), float16 or bfloat16.
+        dtype: numbers to compute in: float32 (None), float16 or bfloat16; or "int8", for encoders with absolute
+            positions on a CPU: weights of the layers are rounded as they are loaded. `bert-ms evaluate ...
+            precision.dtype=int8` says what that changes on data of your own.
         config: the configuration, for weights that come without one.
         vocab: a vocabulary file, for weights that come without one.
         do_lower_case: casing, for a vocabulary that does not say.
@@ -53,9 +55,10 @@ def pipeline(
         A callable: one input gives one answer, a list gives a list.
 
     Raises:
-        ConfigError: the task or an option is unknown.
+        ConfigError: the task or an option is unknown, or the network cannot be computed in the dtype.
         CheckpointError: the weights cannot be read, or have no head for the task.
         TokenizerError: there is no vocabulary, or it is another model's.
+        DeviceError: the device is not there, or cannot compute in the dtype.
 
     Example:
         nlp = bert_ms.pipeline("question-answering", "runs/squad_sample")
