@@ -82,7 +82,7 @@ def quantize(
     nodes = products(model, keep_float)
     if not nodes:
         raise ConfigError(f"keep_float {list(keep_float)} leaves no product of {source} to quantise: take some out.")
-    smoothed = smooth(model, nodes, calibration) if calibration else 0
+    smoothed = smooth(model, nodes, calibration, mode=mode) if calibration else 0
     with tempfile.TemporaryDirectory(prefix="bert_ms-") as scratch, _quiet():
         target = Path(scratch) / MODEL_FILE
         # A Gemm is taken apart first, for which onnxruntime renames it.

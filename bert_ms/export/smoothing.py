@@ -16,15 +16,24 @@ from bert_ms.export.onnx_session import OnnxSession
 if TYPE_CHECKING:
     import onnx
 
-# Products whose inputs have columns far larger than the others, as LayerNorm and GELU leave them.
-SMOOTHED = ("*.query/*", "*.key/*", "*.value/*", "*.feed_forward.*")
+# Products whose inputs have columns far larger than the others, as LayerNorm leaves them.
+AFTER_NORM = ("*.query/*", "*.key/*", "*.value/*", "*.feed_forward.intermediate/*")
+# And as GELU leaves them. Only ranges that are measured once gain by it: columns that were small in every measured row
+# are made larger than they need be, and decide for all others where a range is measured batch by batch.
+AFTER_ACTIVATION = ("*.feed_forward.output/*",)
+SMOOTHED = {"dynamic": AFTER_NORM, "static": (*AFTER_NORM, *AFTER_ACTIVATION)}
 # How much of an activation's spread is moved: 0 none, 1 all of it.
 STRENGTH = 0.75
 _LEAST = 1e-5
 
 
 def smooth(
-    model: onnx.ModelProto, nodes: Sequence[str], batches: Sequence[Sequence[np.ndarray]], *, strength: float = STRENGTH
+    model: onnx.ModelProto,
+    nodes: Sequence[str],
+    batches: Sequence[Sequence[np.ndarray]],
+    *,
+    mode: str,
+    strength: float = STRENGTH,
 ) -> int:
     """Divide columns of the inputs of dense layers, and multiply the columns of their weights by the same.
 
@@ -35,6 +44,7 @@ def smooth(
         model: of `onnx_graph`; it is changed.
         nodes: names of the products that will be int8; those that SMOOTHED names are smoothed.
         batches: inputs in order, to measure the columns on.
+        mode: how they will be rounded, a key of SMOOTHED.
         strength: see STRENGTH.
 
     Returns:
@@ -43,14 +53,14 @@ def smooth(
     Source: Xiao et al. 2023 (SmoothQuant), equations 3 and 4. There, the division is folded into the LayerNorm before;
     here, where the residual connection reads the LayerNorm too, it is an operator of its own.
     """
-    groups = _groups(model, nodes)
+    groups = _groups(model, nodes, SMOOTHED[mode])
     largest = _column_maxima(model, list(groups), batches)
     for value, readers in groups.items():
         _divide(model, value, readers, largest[value], strength)
     return len(groups)
 
 
-def _groups(model: onnx.ModelProto, nodes: Sequence[str]) -> dict[str, list[onnx.NodeProto]]:
+def _groups(model: onnx.ModelProto, nodes: Sequence[str], patterns: Sequence[str]) -> dict[str, list[onnx.NodeProto]]:
     """The products to smooth by their input; none whose weight is read by another node, too."""
     readers: dict[str, int] = {}
     for node in model.graph.node:
@@ -58,7 +68,7 @@ def _groups(model: onnx.ModelProto, nodes: Sequence[str]) -> dict[str, list[onnx
             readers[value] = readers.get(value, 0) + 1
     found: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
-        is_named = node.name in nodes and any(fnmatchcase(node.name, pattern) for pattern in SMOOTHED)
+        is_named = node.name in nodes and any(fnmatchcase(node.name, pattern) for pattern in patterns)
         if is_named and node.op_type == "Gemm" and readers[node.input[1]] == 1:
             found.setdefault(node.input[0], []).append(node)
     return found

@@ -50,9 +50,13 @@ def copied(graph: onnx.ModelProto) -> onnx.ModelProto:
     return other
 
 
-def test_a_smoothed_graph_gives_what_it_gave(with_outliers: onnx.ModelProto, tmp_path: Path) -> None:
+# Inputs of queries, keys and values; of the first half of the feed-forward; and of the second.
+@pytest.mark.parametrize(("mode", "count"), [("dynamic", 2), ("static", 3)])
+def test_a_smoothed_graph_gives_what_it_gave(
+    mode: str, count: int, with_outliers: onnx.ModelProto, tmp_path: Path
+) -> None:
     smoothed = copied(with_outliers)
-    assert smooth(smoothed, products(smoothed), [inputs()]) == 3  # of queries, keys and values; and both halves
+    assert smooth(smoothed, products(smoothed), [inputs()], mode=mode) == count
     before, after = run(with_outliers, tmp_path / "before"), run(smoothed, tmp_path / "after")
     np.testing.assert_allclose(after, before, rtol=0, atol=1e-5 * np.abs(before).max())
 
@@ -73,5 +77,5 @@ def test_a_weight_that_others_read_is_left_alone(with_outliers: onnx.ModelProto)
     shared = copied(with_outliers)
     node = next(node for node in shared.graph.node if "query" in node.name)
     shared.graph.node.append(onnx.helper.make_node("Identity", [node.input[1]], ["copy"], name="other"))
-    smooth(shared, [node.name], [inputs()])
+    smooth(shared, [node.name], [inputs()], mode="dynamic")
     assert not node.input[0].endswith(".smooth")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import numpy as np
 
@@ -16,35 +17,59 @@ from bert_ms.export.onnx_graph.sizes import shape, size
 MASKED = float(np.finfo(np.float32).min)
 
 
-def self_attention(
-    graph: Graph, config: BertConfig, hidden_RH: Value, mask: Value, input_ids: Value, name: str
-) -> Value:
+class Attention(Protocol):
+    """What a layer attends with; made once for all layers, so that they share a mask."""
+
+    def __call__(self, hidden_RH: Value, name: str) -> Value:
+        """The context [R, H] of the rows of all tokens [R, H], by the weights of the attention called `name`."""
+
+
+def self_attention(graph: Graph, config: BertConfig, hidden_RH: Value, attend: Attention, name: str) -> Value:
     """LayerNorm(hidden + Dense(attention(hidden))): [R, H] -> [R, H].
 
     Args:
         graph: that is added to.
         config: of the network.
         hidden_RH: of the layer before, the rows of all tokens.
-        mask: of `additive_mask`.
-        input_ids: [B, S], for the sizes.
+        attend: of all layers.
         name: of this attention.
     """
-    query_BNSD, key_BNSD, value_BNSD = (
-        split(graph, config, dense(graph, hidden_RH, f"{name}.{part}"), input_ids) for part in ("query", "key", "value")
-    )
-    with graph.under(name):
-        relative = distances(graph, config, name, input_ids)
-        scores_BNST = graph.op("MatMul", query_BNSD, graph.op("Transpose", key_BNSD, perm=(0, 1, 3, 2)))
-        if relative is not None:
-            scores_BNST = graph.op("Add", scores_BNST, relative.scores(query_BNSD, key_BNSD))
-        scores_BNST = graph.op("Div", scores_BNST, graph.constant(math.sqrt(config.head_size)))
-        probs_BNST = graph.op("Softmax", graph.op("Add", scores_BNST, mask), axis=-1)
-        context_BNSD = graph.op("MatMul", probs_BNST, value_BNSD)
-        if relative is not None and relative.is_nezha:
-            context_BNSD = graph.op("Add", context_BNSD, relative.context(probs_BNST))
-        context_RH = as_rows(graph, graph.op("Transpose", context_BNSD, perm=(0, 2, 1, 3)), config.hidden_size)
-    out_RH = dense(graph, context_RH, f"{name}.output")
+    out_RH = dense(graph, attend(hidden_RH, name), f"{name}.output")
     return layer_norm(graph, graph.op("Add", out_RH, hidden_RH), f"{name}.layer_norm", eps=config.layer_norm_eps)
+
+
+class ComposedAttention:
+    """Attention written out step by step in operators of ONNX itself: relative positions and causal masks, too.
+
+    Args:
+        graph: that is added to.
+        config: of the network.
+        input_ids: [B, S], for the sizes.
+        attention_mask: [B, S].
+    """
+
+    def __init__(self, graph: Graph, config: BertConfig, input_ids: Value, attention_mask: Value):
+        self.graph, self.config, self.ids = graph, config, input_ids
+        self.mask = additive_mask(graph, config, attention_mask)
+
+    def __call__(self, hidden_RH: Value, name: str) -> Value:
+        """See `Attention`."""
+        graph, config = self.graph, self.config
+        query_BNSD, key_BNSD, value_BNSD = (
+            split(graph, config, dense(graph, hidden_RH, f"{name}.{part}"), self.ids)
+            for part in ("query", "key", "value")
+        )
+        with graph.under(name):
+            relative = distances(graph, config, name, self.ids)
+            scores_BNST = graph.op("MatMul", query_BNSD, graph.op("Transpose", key_BNSD, perm=(0, 1, 3, 2)))
+            if relative is not None:
+                scores_BNST = graph.op("Add", scores_BNST, relative.scores(query_BNSD, key_BNSD))
+            scores_BNST = graph.op("Div", scores_BNST, graph.constant(math.sqrt(config.head_size)))
+            probs_BNST = graph.op("Softmax", graph.op("Add", scores_BNST, self.mask), axis=-1)
+            context_BNSD = graph.op("MatMul", probs_BNST, value_BNSD)
+            if relative is not None and relative.is_nezha:
+                context_BNSD = graph.op("Add", context_BNSD, relative.context(probs_BNST))
+            return as_rows(graph, graph.op("Transpose", context_BNSD, perm=(0, 2, 1, 3)), config.hidden_size)
 
 
 def split(graph: Graph, config: BertConfig, x_RH: Value, input_ids: Value) -> Value:

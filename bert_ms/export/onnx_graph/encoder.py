@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bert_ms.config import BertConfig
-from bert_ms.export.onnx_graph.attention import additive_mask, self_attention
+from bert_ms.export.onnx_graph.attention import Attention, ComposedAttention, self_attention
+from bert_ms.export.onnx_graph.fused_attention import FusedAttention, is_covered
 from bert_ms.export.onnx_graph.graph import Graph, Value
 from bert_ms.export.onnx_graph.layers import activation, as_rows, dense, layer_norm
 from bert_ms.export.onnx_graph.sizes import shape, size
@@ -48,13 +49,19 @@ def encoder(graph: Graph, config: BertConfig, inputs: Inputs) -> Value:
 
     Products of such rows are one operator with their bias, which products of [B, S, H] are not.
     """
-    mask = additive_mask(graph, config, inputs.attention_mask)
+    attend = attention(graph, config, inputs)
     hidden_RH = as_rows(graph, embeddings(graph, config, inputs), config.hidden_size)
     for i in range(config.num_hidden_layers):
         name = f"encoder.layers.{i}"
-        hidden_RH = self_attention(graph, config, hidden_RH, mask, inputs.input_ids, f"{name}.attention")
+        hidden_RH = self_attention(graph, config, hidden_RH, attend, f"{name}.attention")
         hidden_RH = feed_forward(graph, config, hidden_RH, f"{name}.feed_forward")
     return hidden_RH
+
+
+def attention(graph: Graph, config: BertConfig, inputs: Inputs) -> Attention:
+    """As one operator of ONNX Runtime, where the graph may have such and it does what the network asks for."""
+    fused = graph.for_runtime and is_covered(config)
+    return (FusedAttention if fused else ComposedAttention)(graph, config, inputs.input_ids, inputs.attention_mask)
 
 
 def tokens(graph: Graph, x_RW: Value, inputs: Inputs, *widths: int) -> Value:

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 Value = str
 # An array by its parameter's name.
 Weights = Mapping[str, Callable[[], np.ndarray]]
+# The domain of ONNX Runtime's own operators.
+RUNTIME = "com.microsoft"
 
 
 @dataclass(frozen=True)
 class Port:
-    """An input or an output of the graph: its name, numpy dtype, and sizes, of which texts may change."""
+    """What a file declares of a tensor, input or output: name, numpy dtype, and sizes, of which texts may change."""
 
     name: str
     dtype: str
@@ -34,16 +36,21 @@ class Graph:
 
     Args:
         weights: the network's parameters by our bare names, read when they are asked for.
+        for_runtime: whether it may have operators of ONNX Runtime's own, RUNTIME, beside those of ONNX.
 
     Attributes:
+        for_runtime: as given.
         nodes: so far, in an order that they can run in.
         initializers: arrays by name.
+        told: ports of tensors that ONNX cannot tell the form of itself: what comes out of operators of RUNTIME.
     """
 
-    def __init__(self, weights: Weights):
+    def __init__(self, weights: Weights, *, for_runtime: bool = False):
         self._weights = weights
+        self.for_runtime = for_runtime
         self.nodes: list[tuple[str, list[Value], list[Value], str, dict[str, Any]]] = []
         self.initializers: dict[Value, np.ndarray] = {}
+        self.told: list[Port] = []
         self._scope: tuple[str, ...] = ()
         self._count: dict[str, int] = {}
         self._once: dict[tuple[Any, ...], Value] = {}
@@ -132,8 +139,11 @@ class Graph:
             [_info(port) for port in inputs],
             [_info(port) for port in outputs.values()],
             [numpy_helper.from_array(array, name) for name, array in self.initializers.items()],
+            value_info=[_info(port) for port in self.told],
         )
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir)
+        versions = {"": opset} | ({RUNTIME: 1} if any(node.domain == RUNTIME for node in nodes) else {})
+        opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=ir)
 
 
 def element_type(dtype: str) -> int:
