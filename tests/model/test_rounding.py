@@ -29,7 +29,7 @@ from tests.support import minilm  # noqa: E402
 
 CONFIG = BertConfig(
     vocab_size=30, hidden_size=36, num_hidden_layers=2, num_attention_heads=3, intermediate_size=50,
-    max_position_embeddings=12, pad_token_id=0, num_labels=3, initializer_range=0.3,
+    max_position_embeddings=12, pad_token_id=0, num_labels=3, initializer_range=0.1,
 )  # fmt: skip
 TEXTS = ["The king of France had a great army.", "He wrote it down in 1805, and it was forgotten."]
 
@@ -39,6 +39,7 @@ def native(monkeypatch: pytest.MonkeyPatch, graph_mode: None) -> None:
     if kernels_build.compiler() is None:
         pytest.skip("there is no C++ compiler ($CXX, g++, clang++ or ziglang)")
     monkeypatch.setenv("BERT_MS_KERNELS", "on")
+    ms.set_seed(5)
 
 
 def inputs(rows: int, length: int) -> list[np.ndarray]:
@@ -88,7 +89,7 @@ def test_every_head_has_outputs_near_those_of_the_exact_layers(task: str) -> Non
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
         assert one.shape == other.shape
-        assert 1e-4 < np.linalg.norm(one - other) / np.linalg.norm(other) < 0.05
+        assert 1e-4 < np.linalg.norm(one - other) / np.linalg.norm(other) < 0.02
 
 
 def test_a_graph_of_the_exact_network_is_not_taken_for_the_rounded_one() -> None:
