@@ -86,9 +86,11 @@ def submit(page: Any, tab: str, **fields: str) -> Any:
     panel = page.locator(f"#panel-{tab}")
     for label, value in fields.items():
         panel.get_by_label(label.replace("_", " "), exact=True).fill(value)
+    answer = panel.locator(".answer")
+    answer.evaluate("element => element.replaceChildren()")  # what stands there is not taken for what comes
     panel.locator("button[type=submit]").click()
-    panel.locator(".footer, .notice").wait_for()
-    return panel.locator(".answer")
+    answer.locator(".footer, .notice").wait_for()
+    return answer
 
 
 def test_tabs_are_those_of_what_the_models_can_do(page: Any) -> None:
