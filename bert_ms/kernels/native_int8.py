@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-
 from mindspore import Tensor, nn
 
 from bert_ms.kernels.native import ACTIVATIONS, constants, operator
-from bert_ms.kernels.switch import library
 
 
 class Int8Layers(nn.Cell):
@@ -46,8 +43,3 @@ class Int8Layers(nn.Cell):
             ValueError: always.
         """
         raise ValueError("a network of dtype int8 has no gradients: differentiate the same weights in float32.")
-
-
-def has_int8_unit() -> bool:
-    """Whether this processor multiplies bytes by instructions of their own (VNNI); without them float32 is faster."""
-    return bool(ctypes.CDLL(str(library())).bert_int8_unit())

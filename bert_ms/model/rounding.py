@@ -13,7 +13,8 @@ from bert_ms import kernels
 from bert_ms.config import INT8, BertConfig
 from bert_ms.errors import ConfigError, DeviceError
 from bert_ms.kernels.int8_weights import layer_arrays
-from bert_ms.kernels.native_int8 import Int8Layers, has_int8_unit
+from bert_ms.kernels.native_int8 import Int8Layers
+from bert_ms.kernels.switch import has_int8_unit
 from bert_ms.model.bert import BertModel
 from bert_ms.model.build import HEADS
 from bert_ms.model.whole import WholeEncoder

@@ -21,7 +21,7 @@ typedef uint8_t vbyte __attribute__((vector_size(LANES)));
 constexpr int64_t COLUMNS = 64;                  // of a packed panel, a depth of four at a time: [depth / 4][64][4]
 constexpr int64_t QUAD = 4;                      // bytes that are multiplied and summed at once
 constexpr int LINES = 6;                         // rows whose sums fill the registers
-constexpr int BROAD = LANES == 16 ? 4 : 2;       // with so many vectors of columns
+constexpr int VECTORS = LANES == 16 ? 4 : 2;     // with so many vectors of columns
 constexpr int64_t MOST_ROWS = 48;                // of a task,
 constexpr int64_t NEAR_BYTES = 640 << 10;        // fewer where what is kept of them would not fit a second-level cache
 
@@ -96,23 +96,23 @@ struct Product {
 template <int lines>
 void tile(const Product &p, int64_t panel, const uint8_t *u, const Scale *scales, float *y, int64_t stride) {
   const int64_t bytes = row_bytes(p.depth), quads = ceil_div(p.depth, QUAD);
-  for (int64_t c = 0; c < COLUMNS; c += BROAD * LANES) {
+  for (int64_t c = 0; c < COLUMNS; c += VECTORS * LANES) {
     const int8_t *v = p.panels + panel * p.panel_bytes() + c * QUAD;
     const int64_t column = panel * COLUMNS + c;
-    vint sums[lines][BROAD];
-    for (int j = 0; j < BROAD; j++) {
+    vint sums[lines][VECTORS];
+    for (int j = 0; j < VECTORS; j++) {
       const vint start = load_int(p.start + column + j * LANES);
       for (int i = 0; i < lines; i++) sums[i][j] = start * scales[i].zero;
     }
     for (int64_t q = 0; q < quads; q++, v += COLUMNS * QUAD) {
-      vint w[BROAD];
-      for (int j = 0; j < BROAD; j++) w[j] = load_int(v + j * LANES * QUAD);
+      vint w[VECTORS];
+      for (int j = 0; j < VECTORS; j++) w[j] = load_int(v + j * LANES * QUAD);
       for (int i = 0; i < lines; i++) {
         const int32_t four = load_four(u + i * bytes + q * QUAD);
-        for (int j = 0; j < BROAD; j++) sums[i][j] = dot(sums[i][j], four, w[j]);
+        for (int j = 0; j < VECTORS; j++) sums[i][j] = dot(sums[i][j], four, w[j]);
       }
     }
-    for (int j = 0; j < BROAD; j++) {
+    for (int j = 0; j < VECTORS; j++) {
       const vfloat factor = load(p.factor + column + j * LANES), bias = load(p.bias + column + j * LANES);
       for (int i = 0; i < lines; i++)
         store(y + i * stride + c + j * LANES,
@@ -180,8 +180,9 @@ struct Kept {
 
   Kept(const Encoder &e, int64_t rows)
       : u(reinterpret_cast<uint8_t *>(local_scratch(0, rows * row_bytes(std::max(e.width, e.wide))))),
-        scales(reinterpret_cast<Scale *>(local_scratch(1, rows * sizeof(Scale)))), hidden(floats(2, rows * e.width)), narrow(floats(3, rows * padded(3 * e.width))),
-        wide(floats(4, rows * padded(e.wide))), narrow_stride(padded(3 * e.width)), wide_stride(padded(e.wide)) {}
+        scales(reinterpret_cast<Scale *>(local_scratch(1, rows * sizeof(Scale)))), hidden(floats(2, rows * e.width)),
+        narrow(floats(3, rows * padded(3 * e.width))), wide(floats(4, rows * padded(e.wide))),
+        narrow_stride(padded(3 * e.width)), wide_stride(padded(e.wide)) {}
 
   static float *floats(int slot, int64_t count) { return reinterpret_cast<float *>(local_scratch(slot, count * 4)); }
 
