@@ -11,7 +11,8 @@ from benchmarks.load_client import Sent
 
 _SAMPLE = re.compile(r"^(bertms_\w+)(?:\{[^}]*\})? ([\d.eE+-]+)$", re.MULTILINE)
 HEAD = ("server", "load", "tokens", "requests", "answered/s", "p50 ms", "p95 ms", "p99 ms", "waiting p50",
-        "computing p50", "rows/batch", "padding", "refused (429)", "failed")  # fmt: skip
+        "computing p50", "rows/batch", "padding", "CPU ms: load + server + engine", "refused (429)",
+        "failed")  # fmt: skip
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -84,10 +85,12 @@ def _cells(one: dict[str, Any]) -> list[str]:
     statuses = one["statuses"]
     failed = sum(count for status, count in statuses.items() if status not in ("200", "429"))
     padding = one.get("padding_ratio")
+    costs = [number(f"{part}_cpu_ms", 2) for part in ("load", "server", "engine")]
     return [
         one["server"], one["load"], one["length"], str(one["requests"]), number("per_second"), number("p50_ms"),
         number("p95_ms"), number("p99_ms"), number("queue_p50_ms"), number("infer_p50_ms"), number("rows_per_batch"),
-        "" if padding is None else f"{100 * padding:.0f} %", str(statuses.get("429", 0)), str(failed),
+        "" if padding is None else f"{100 * padding:.0f} %", " + ".join(filter(None, costs)),
+        str(statuses.get("429", 0)), str(failed),
     ]  # fmt: skip
 
 

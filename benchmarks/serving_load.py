@@ -7,8 +7,10 @@
     python benchmarks/serving_load.py ours=http://127.0.0.1:8080 other=http://127.0.0.1:7997 --kind openai --model M
 
 Closed loops (so many clients, each asks again when it is answered), then open loops (requests at random moments at a
-rate; time is counted from when a request was due). Every text is another one. A key is read from BERTMS_API_KEY; the
-admin port's, for metrics, from BERTMS_ADMIN_KEY. Point it only at servers of your own: it is load.
+rate; time is counted from when a request was due). Every text is another one. Of servers that are started here, the
+table also has what a request costs of the processor: of the load itself, the server and its engine, which compete
+where they run on one machine. A key is read from BERTMS_API_KEY; the admin port's, for metrics, from BERTMS_ADMIN_KEY.
+Point it only at servers of your own: it is load.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import load_table, load_texts
 from benchmarks.load_client import Load
-from benchmarks.serving_start import started
+from benchmarks.processor_time import Spent
+from benchmarks.serving_start import Servers, started
 
 HERE = Path(__file__).resolve().parent
 
@@ -42,9 +45,9 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
         raise SystemExit("no server: give NAME=URL, or --start MODEL.")
     if options.int8 and not options.start:
         raise SystemExit("--int8 is for servers that are started here: give --start MODEL, or NAME=URL of one more.")
-    with started(options.start, options.peer_source, with_int8=options.int8) as (own, metrics):
-        servers = own or dict(_named(one) for one in options.servers)
-        results = measure(servers, options.metrics or metrics, options)
+    with started(options.start, options.peer_source, with_int8=options.int8) as own:
+        servers = own if own.urls else Servers(dict(map(_named, options.servers)))
+        results = measure(servers, options.metrics or servers.metrics, options)
     text = load_table.table(results)
     print(text)
     about = {"date": datetime.date.today().isoformat(), "python": platform.python_version(), "cpus": os.cpu_count(),
@@ -57,17 +60,17 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     return results
 
 
-def measure(servers: dict[str, str], metrics: str | None, options: argparse.Namespace) -> list[dict[str, Any]]:
+def measure(servers: Servers, metrics: str | None, options: argparse.Namespace) -> list[dict[str, Any]]:
     """One result for each length, load and server; servers take turns within each load."""
     loads = [("closed", clients) for clients in options.clients] + [("open", rate) for rate in options.rates]
     results = []
     for length in options.lengths:
         for loop, size in loads:
-            for name, url in servers.items():
+            for name, url in servers.urls.items():
                 seed = options.seed + zlib.crc32(f"{length} {loop} {size}".encode())
                 # Only the first server is ours where there are several: the others have no metrics of this form.
-                scrape = metrics if name == next(iter(servers)) else None
-                result = run(url, loop, size, length, seed, scrape, options)
+                scrape = metrics if name == next(iter(servers.urls)) else None
+                result = run(url, loop, size, length, seed, scrape, servers.pids.get(name), options)
                 results.append({"server": name, "loop": loop, "size": size, "length": length, **result,
                                 "load": f"c = {size:g}" if loop == "closed" else f"{size:g}/s"})  # fmt: skip
                 print(load_table.table(results[-1:]).splitlines()[-1], file=sys.stderr)
@@ -75,7 +78,14 @@ def measure(servers: dict[str, str], metrics: str | None, options: argparse.Name
 
 
 def run(
-    url: str, loop: str, size: float, length: str, seed: int, metrics: str | None, options: argparse.Namespace
+    url: str,
+    loop: str,
+    size: float,
+    length: str,
+    seed: int,
+    metrics: str | None,
+    pid: int | None,
+    options: argparse.Namespace,
 ) -> dict[str, Any]:
     """One load on one server, after a shorter one that is not counted."""
     bodies = load_texts.requests(options.kind, length, seed, options.model)
@@ -86,13 +96,14 @@ def run(
         load = Load(url, path, key=key, timeout=options.timeout)
         if options.warm_up:
             await load.closed(bodies, 1 if loop == "open" else int(size), options.warm_up)
-        before, begun = _scrape(metrics), time.perf_counter()
+        before, spent, begun = _scrape(metrics), pid and Spent.of(pid), time.perf_counter()
         if loop == "closed":
             sent = await load.closed(bodies, int(size), options.seconds)
         else:
             sent = await load.open(bodies, size, options.seconds, seed)
         seconds = time.perf_counter() - begun
-        return {**load_table.summary(sent, seconds), **load_table.batches(before, _scrape(metrics))}
+        costs = Spent.of(pid).per_request_ms(spent, len(sent)) if pid and spent else {}
+        return {**load_table.summary(sent, seconds), **load_table.batches(before, _scrape(metrics)), **costs}
 
     return asyncio.run(loads())
 

@@ -10,7 +10,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.peer_env import peer_python
@@ -19,22 +20,32 @@ HERE = Path(__file__).resolve().parent
 START_SECONDS = 300.0
 
 
+@dataclass(frozen=True)
+class Servers:
+    """Those that run.
+
+    Attributes:
+        urls: by name.
+        metrics: address of the first one's; None where there is none.
+        pids: of their processes, by name, of those that were started here.
+    """
+
+    urls: Mapping[str, str] = field(default_factory=dict)
+    metrics: str | None = None
+    pids: Mapping[str, int] = field(default_factory=dict)
+
+
 @contextlib.contextmanager
-def started(
-    model: str | None, peer_source: str | None, *, with_int8: bool = False
-) -> Iterator[tuple[dict[str, str], str | None]]:
+def started(model: str | None, peer_source: str | None, *, with_int8: bool = False) -> Iterator[Servers]:
     """Ours and the peer's, on free ports.
 
     Args:
         model: of ours: a directory, a catalogue name, or a YAML file of settings; None starts nothing.
         peer_source: directory of the same model in Hugging Face's form.
         with_int8: start ours once more, in dtype int8.
-
-    Yields:
-        URLs by name, and the address of the first one's metrics.
     """
     if model is None:
-        yield {}, None
+        yield Servers()
         return
     from bert_ms.hub import catalogue
 
@@ -56,7 +67,8 @@ def started(
         processes = {name: stack.enter_context(_running(command)) for name, (_, command) in commands.items()}
         for name, process in processes.items():
             wait_ready(f"{urls[name]}/readyz", process)
-        yield urls, f"http://127.0.0.1:{ports[1]}/metrics"
+        pids = {name: process.pid for name, process in processes.items()}
+        yield Servers(urls, f"http://127.0.0.1:{ports[1]}/metrics", pids)
 
 
 @contextlib.contextmanager

@@ -6,12 +6,16 @@ import asyncio
 import itertools
 import json
 import random
+import subprocess
+import sys
 import time
 
+import psutil
 import pytest
 
 from benchmarks import load_table, load_texts
 from benchmarks.load_client import Load, Sent
+from benchmarks.processor_time import Spent
 
 SCRAPE = """# HELP bertms_batch_size Rows of a batch
 bertms_batch_size_bucket{le="1.0",model="a"} 3.0
@@ -133,7 +137,24 @@ def test_the_table_tells_refusals_from_failures() -> None:
     sent = [Sent(0.010, 200), Sent(0.030, 200), Sent(0.001, 429), Sent(5.0, 0), Sent(0.1, 503)]
     one = {"server": "ours", "load": "c = 8", "length": "32", "padding_ratio": 0.25, **load_table.summary(sent, 2.0)}
     row = load_table.table([one]).splitlines()[-1]
-    assert row == "| ours | c = 8 | 32 | 5 | 1.0 | 10.0 | 30.0 | 30.0 |  |  |  | 25 % | 1 | 2 |"
+    assert row == "| ours | c = 8 | 32 | 5 | 1.0 | 10.0 | 30.0 | 30.0 |  |  |  | 25 % |  | 1 | 2 |"
+    row = load_table.table([one | {"load_cpu_ms": 0.1, "server_cpu_ms": 0.5, "engine_cpu_ms": 2.456}]).splitlines()[-1]
+    assert row.endswith("| 0.10 + 0.50 + 2.46 | 1 | 2 |")
+
+
+def test_what_a_request_costs_is_told_of_the_server_and_of_what_it_started() -> None:
+    burns = "import time\nwhile time.process_time() < 0.25: pass\ntime.sleep(30)"
+    starts = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {burns!r}]).wait()"
+    with subprocess.Popen([sys.executable, "-c", starts]) as server:
+        try:
+            before, end = Spent.of(server.pid), time.monotonic() + 20
+            while (after := Spent.of(server.pid)).children < 0.2 and time.monotonic() < end:
+                time.sleep(0.05)
+        finally:
+            for process in [*psutil.Process(server.pid).children(), server]:
+                process.kill()
+    costs = after.per_request_ms(before, 10)
+    assert 20 <= costs["engine_cpu_ms"] < 200 and costs["server_cpu_ms"] < 20
 
 
 def test_the_mix_has_many_short_texts_and_some_of_every_length() -> None:
