@@ -8,6 +8,7 @@ from typing import Any
 from bert_ms.cli.examples import EXAMPLES
 
 MAX_DEVICES = 1024  # of one machine; each is a process
+LISTS = ("given", "models")  # of any number of sources, for `hub rank`, `hub verify` and `serve`
 
 
 class Parser(argparse.ArgumentParser):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bert_ms.cli import arguments
-from bert_ms.cli.arguments import Parser, common
+from bert_ms.cli.arguments import LISTS, Parser, common
 from bert_ms.cli.examples import EXAMPLES, OVERRIDES
 
 
@@ -71,6 +71,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     found, rest = parser.parse_known_args(list(argv))
     command = commands[found.name]
     found.argv = list(argv)
+    rest = _gathered(found, rest)
     found.overrides = [item for item in rest if "=" in item and not item.startswith("-")]
     if found.overrides and not hasattr(found, "config"):
         command.error(f"{found.name} has no configuration, so it takes no {found.overrides[0]}.")
@@ -78,6 +79,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         if item not in found.overrides:
             command.error(_unknown(item, command))
     return found
+
+
+def _gathered(found: argparse.Namespace, rest: list[str]) -> list[str]:
+    """What remains once a list of models has what stands behind options: argparse fills it from one place alone."""
+    for name in LISTS:
+        if hasattr(found, name):
+            setattr(found, name, [*getattr(found, name), *(item for item in rest if not item.startswith("-"))])
+            return [item for item in rest if item.startswith("-")]
+    return rest
 
 
 def _unknown(item: str, command: argparse.ArgumentParser) -> str:
@@ -100,10 +110,11 @@ def _build() -> tuple[Parser, dict[str, Parser]]:
         "  bert-ms doctor                     what this machine has, and what is missing\n"
         "  bert-ms train -c squad_sample      fine-tune the embedded model on the packaged sample\n"
         "  bert-ms COMMAND --help             what a command takes, with examples",
+        parents=[common(False)],
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
     subparsers = parser.add_subparsers(dest="name", metavar="COMMAND", required=True, parser_class=Parser)
-    shared, made = common(False), {}
+    shared, made = common(argparse.SUPPRESS), {}  # a default here would undo what stood before the command
     for one in COMMANDS:
         examples = EXAMPLES[one.name] + (OVERRIDES if one.is_a_run else "")
         made[one.name] = command = subparsers.add_parser(

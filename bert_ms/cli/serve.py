@@ -29,7 +29,7 @@ def serve(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"--set is '{text}': expected KEY=VALUE, for example idle_timeout=30.")
         flags[name.replace("-", "_")] = value
     resolving = application("resolving")
-    settings = resolving.resolve(models=[*arguments.models, *arguments.overrides], file=arguments.config, flags=flags)
+    settings = resolving.resolve(models=arguments.models, file=arguments.config, flags=flags)
     if arguments.dry_run:
         print(resolving.as_yaml(settings), end="")
         for spec in settings.specs():

@@ -116,6 +116,18 @@ def test_overrides_may_stand_before_and_after_options(runs: list[tuple[str, RunC
     assert runs[0][1].seed == 5
 
 
+@pytest.mark.parametrize("place", [0, 1, 4])
+def test_options_of_every_command_may_stand_before_it(place: int) -> None:
+    command = ["hub", "rank", "--data", "rows.csv"]
+    found = parse([*command[:place], "-q", *command[place:]])
+    assert (found.quiet, found.verbose, found.debug) == (True, False, False)
+
+
+def test_checkpoints_and_values_may_stand_behind_options() -> None:
+    found = parse(["hub", "rank", "label_column=mood", "--rows", "50", "minilm", "--json", "text_column=review"])
+    assert found.given == ["label_column=mood", "minilm", "text_column=review"]
+
+
 def test_several_devices_become_workers_running_the_same_command(
     runs: list[tuple[str, RunConfig, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

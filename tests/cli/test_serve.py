@@ -27,8 +27,9 @@ def test_a_dry_run_prints_the_settings_and_where_the_models_are(capsys: pytest.C
 
 def test_models_may_stand_behind_options(capsys: pytest.CaptureFixture[str]) -> None:
     folder = minilm()
-    assert main(["serve", "minilm", "--port", "0", f"mine={folder}", "--dry-run"]) == 0
-    assert list(yaml.safe_load(capsys.readouterr().out)["models"]) == ["minilm", "mine"]
+    command = ["serve", "minilm", "--port", "0", f"mine={folder}", "--dry-run", str(folder)]
+    assert main(command) == 0
+    assert list(yaml.safe_load(capsys.readouterr().out)["models"]) == ["minilm", "mine", folder.name]
 
 
 def test_the_environment_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
