@@ -37,6 +37,23 @@ class TokenizerError(BertMsError, ValueError):
     """A vocabulary or tokenizer file that cannot be used, or a text that cannot be encoded as asked."""
 
 
+class TooLongError(TokenizerError):
+    """A text with more tokens than were allowed: what was counted, and what whoever asked can do about it.
+
+    Attributes:
+        counted: "the text has 20 tokens, ..., more than max_length 10".
+        index: of the text among several that were given together; None where it was alone.
+    """
+
+    def __init__(self, counted: str, advice: str, *, index: int | None = None):
+        self.counted, self.advice, self.index = counted, advice, index
+        super().__init__(f"{'' if index is None else f'text {index}: '}{counted}. {advice}")
+
+    def told(self, advice: str | None = None, *, index: int | None = None) -> TooLongError:
+        """The same in words of another caller, whose options have other names, or of another text."""
+        return TooLongError(self.counted, advice or self.advice, index=self.index if index is None else index)
+
+
 class CheckpointError(BertMsError, ValueError):
     """Weights that cannot be read, do not fit the network, or could not be written."""
 

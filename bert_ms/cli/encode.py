@@ -44,6 +44,7 @@ def encode(arguments: argparse.Namespace) -> None:
                 Path(arguments.output).expanduser(),
                 format=arguments.format,
                 column=arguments.column,
+                called="standard input" if arguments.input == "-" else None,
                 settings=json.dumps([str(arguments.source), options], default=str),
                 watch=lambda count: bar.update(count - bar.n),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from bert_ms.errors import TokenizerError
+from bert_ms.errors import TokenizerError, TooLongError
 from bert_ms.records import Encoding
 from bert_ms.tokenization.windows import longest_first, spans
 
@@ -34,7 +34,7 @@ class Joiner(NamedTuple):
         """One encoding, truncated to `max_length` where `truncation` allows it.
 
         Raises:
-            TokenizerError: it does not allow it, or cannot cut enough.
+            TooLongError: it does not allow it, or cannot cut enough.
         """
         n, m = len(first.ids), 0 if second is None else len(second.ids)
         special = 2 if second is None else 3
@@ -46,7 +46,7 @@ class Joiner(NamedTuple):
         else:
             keep = (room - m, m) if truncation == "only_first" else (n, room - n)
         if truncation == "error" or min(keep) < 0 or (second is None and truncation == "only_second"):
-            raise TokenizerError(_too_long(n, m if second is not None else None, special, max_length, truncation))
+            raise _too_long(n, m if second is not None else None, special, max_length, truncation)
         return self._join(first, (0, keep[0]), second, (0, keep[1]))
 
     def windows(
@@ -100,7 +100,7 @@ def check_arguments(max_length: int | None, truncation: str, stride: int | None,
                              "truncation='only_first' or 'only_second'.")  # fmt: skip
 
 
-def _too_long(first: int, second: int | None, special: int, max_length: int, truncation: str) -> str:
+def _too_long(first: int, second: int | None, special: int, max_length: int, truncation: str) -> TooLongError:
     if second is None:
         counted = f"the text has {first} tokens, with special tokens {first + special}"
         choices = "truncation='longest_first', or stride=... for windows"
@@ -109,4 +109,4 @@ def _too_long(first: int, second: int | None, special: int, max_length: int, tru
         choices = "truncation='longest_first', 'only_first' or 'only_second', or stride=... for windows"
     if truncation != "error":
         choices = f"another truncation than '{truncation}', which cannot cut enough here"
-    return f"{counted}, more than max_length {max_length}. Shorten the text, or pass {choices}."
+    return TooLongError(f"{counted}, more than max_length {max_length}", f"Shorten the text, or pass {choices}.")

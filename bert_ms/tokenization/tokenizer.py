@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal, overload
 
-from bert_ms.errors import TokenizerError
+from bert_ms.errors import TokenizerError, TooLongError
 from bert_ms.files import write_files
 from bert_ms.records import Encoding
 from bert_ms.tokenization import backend, bulk
@@ -201,8 +201,8 @@ class Tokenizer:
             One encoding; with `stride` the list of windows, at least one.
 
         Raises:
-            TokenizerError: texts too long for `max_length`, no room for windows to move on, or arguments and texts that
-                cannot be used.
+            TooLongError: a text is too long for `max_length`; its `index` says which.
+            TokenizerError: no room for windows to move on, or arguments and texts that cannot be used.
         """
         return self.encode_batch([text], None if pair is None else [pair], max_length=max_length, truncation=truncation,
                                  stride=stride)[0]  # fmt: skip
@@ -225,7 +225,13 @@ class Tokenizer:
         joiner = Joiner(self.cls_token_id, self.sep_token_id)
         both = zip(firsts, seconds, strict=True)
         if stride is None or max_length is None:
-            return [joiner.fit(a, b, max_length, truncation) for a, b in both]
+            fitted: list[Encoding] = []
+            for index, (a, b) in enumerate(both):
+                try:
+                    fitted.append(joiner.fit(a, b, max_length, truncation))
+                except TooLongError as error:
+                    raise error.told(index=index if len(firsts) > 1 else None) from None
+            return fitted
         return [joiner.windows(a, b, max_length, truncation, stride) for a, b in both]
 
     def encode_ragged(self, texts: Sequence[str], *, offsets: bool = True, parallel: bool = True) -> RaggedTokens:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bert_ms.errors import BertMsError, ConfigError, DataError, TokenizerError
+from bert_ms.errors import BertMsError, ConfigError, DataError, TokenizerError, TooLongError
 from bert_ms.tokenization import Tokenizer
 
 from ..faults import BadItem
@@ -16,6 +16,7 @@ _FORMS = {
     "embed": "a text, or a list of token ids",
     "similarity": "a mapping of source and sentences",
 }
+_CUT_ON_REQUEST = ("classify", "embed", "similarity")  # kinds with the option `truncate`
 
 
 class Reached(Exception):
@@ -84,6 +85,9 @@ def blame(
             continue
         except ConfigError as option:
             return BadItem(str(option), code="bad_option")
+        except TooLongError as cause:
+            cut = ', or ask for its end to be cut off ("truncate": true)' if kind in _CUT_ON_REQUEST else ""
+            return BadItem(f"{cause.counted}: shorten it{cut}.", code="too_long", index=index)
         except (DataError, TokenizerError) as cause:
             said = str(cause)
             for name in ("input {} ", "question '{}'"):  # it was tried alone, so it was number 0

@@ -12,7 +12,7 @@ import pytest
 
 import bert_ms
 from bert_ms.cli import main
-from bert_ms.errors import CheckpointError, ConfigError, DataError, TokenizerError
+from bert_ms.errors import CheckpointError, ConfigError, DataError, TooLongError
 from bert_ms.pipelines.sentences import files as encoding
 from bert_ms.pipelines.sentences import search, similarity
 from bert_ms.pipelines.sentences.settings import read_settings
@@ -91,7 +91,9 @@ def test_words_stand_where_they_do_in_the_text(tiny: Any, hidden: Any) -> None:
     assert tiny.encode_words(["", "the"])[0].vectors.shape == (0, 16)
 
 
-def test_long_texts_are_cut_with_a_warning_averaged_or_refused(tiny: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_long_texts_are_cut_with_a_warning_averaged_or_refused(
+    tiny: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     long = "the film is good " * 40
     cut = tiny.encode(long)
     assert "1 of 1 texts are longer than 64 tokens and were cut" in caplog.text
@@ -100,8 +102,14 @@ def test_long_texts_are_cut_with_a_warning_averaged_or_refused(tiny: Any, caplog
     assert not caplog.text
     whole = bert_ms.SentenceEncoder(TINY, device="cpu", long_inputs="windows").encode([long, "the film"])
     np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1.0, atol=1e-5)
-    with pytest.raises(TokenizerError, match=r"the text has 160 tokens"):
-        bert_ms.SentenceEncoder(TINY, device="cpu", long_inputs="error").encode(long)
+    strict = bert_ms.SentenceEncoder(TINY, device="cpu", long_inputs="error")
+    with pytest.raises(TooLongError, match=r"^the text has 160 tokens.* choose long_inputs='truncate'"):
+        strict.encode(long)
+    with pytest.raises(TooLongError, match=r"^text 1: the text has 160 tokens"):
+        strict.encode(["short", long])
+    (tmp_path / "in.txt").write_text(f"short\nshort\n{long}\n")
+    with pytest.raises(DataError, match=r"the file, line 3: the text has 160 tokens"):
+        encoding.encode_file(strict, tmp_path / "in.txt", tmp_path / "out.npy", called="the file")
 
 
 def test_a_prompt_begins_every_text(tiny: Any) -> None:
@@ -119,6 +127,8 @@ def test_search_finds_the_nearest_rows_in_order() -> None:
     assert [match.row for match in search(np.ones(2), np.ones((4, 2)), top_k=2, measure="dot")[0]] == [0, 1]
     with pytest.raises(DataError, match=r"vectors of shape \(3, 8\) and \(5, 4\)"):
         similarity(queries, np.ones((5, 4)))
+    with pytest.raises(DataError, match=r"these are no vectors .*'a cat'.* as `encode` returns them"):
+        similarity("a cat", queries)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("suffix", ["npy", "jsonl"])
@@ -184,7 +194,23 @@ def test_a_line_that_cannot_be_read_is_named(
     (tmp_path / "in.txt").write_bytes(content)
     with pytest.raises(DataError, match=says):
         encoding.encode_file(tiny, tmp_path / "in.txt", tmp_path / "out.npy", column=column)
-    assert not (tmp_path / "out.npy").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
+
+
+def test_texts_are_not_written_over_by_their_vectors(tiny: Any, tmp_path: Path) -> None:
+    source = tmp_path / "texts.txt"
+    source.write_text("a cat\n")
+    (tmp_path / "link.jsonl").symlink_to(source)
+    (tmp_path / "folder.npy").mkdir()
+    for name, says in (
+        ("texts.txt", r"texts.txt holds the texts that are to be encoded: name another file"),
+        ("link.jsonl", r"link.jsonl holds the texts"),
+        ("folder.npy", r"folder.npy is a folder: name a file in it"),
+    ):
+        with pytest.raises(DataError, match=says):
+            encoding.encode_file(tiny, source, tmp_path / name, format="jsonl")
+    assert source.read_text() == "a cat\n"
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize(
@@ -220,3 +246,6 @@ def test_the_command_reads_standard_input(
     assert main(["encode", str(TINY), "-", "-o", str(tmp_path / "out.npy"), "-q", "--device", "cpu"]) == 0
     assert "2 texts, vectors of 16" in capsys.readouterr().out
     assert np.load(tmp_path / "out.npy").shape == (2, 16)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert main(["encode", str(TINY), "-", "-o", str(tmp_path / "out.npy"), "-q", "--device", "cpu"]) == 1
+    assert "error: standard input holds no text." in capsys.readouterr().err

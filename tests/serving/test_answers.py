@@ -144,6 +144,8 @@ def test_long_texts_are_cut_only_where_that_is_asked_for(opened):
     reply = opened("classify").reply("classify", ["war", LONG], truncate=True)
     assert [(used["tokens"], used["truncated"]) for used in reply.usage] == [(3, False), (64, True)]
     assert opened("embed").fault("embed", ["war", LONG]) == ("too_long", 1)
+    with pytest.raises(ServiceFault, match=r'more than max_length 64: shorten it, or .*\("truncate": true\)\.$'):
+        opened("embed").reply("embed", [LONG])
     reply = opened("embed").reply("embed", ["war", LONG, [5] * 70], truncate=True)
     assert [(used["tokens"], used["truncated"]) for used in reply.usage] == [(3, False), (64, True), (64, True)]
 

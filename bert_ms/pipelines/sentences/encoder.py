@@ -9,12 +9,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from bert_ms.errors import ConfigError, DataError
+from bert_ms.errors import ConfigError, DataError, TooLongError
 from bert_ms.pipelines.backends import Backend
 from bert_ms.pipelines.sentences.networks import open_network
 from bert_ms.pipelines.sentences.search import normalised, search, similarity
 from bert_ms.pipelines.sentences.settings import SentenceSettings, read_settings
-from bert_ms.pipelines.text.base import LONG_INPUTS, LongInputs, Truncation
+from bert_ms.pipelines.text.base import LONG_INPUTS, TOO_LONG, LongInputs, Truncation
 from bert_ms.pipelines.text.rows import features_of, run_rows
 from bert_ms.records import Encoding
 from bert_ms.tokenization import Tokenizer
@@ -140,7 +140,7 @@ class SentenceEncoder:
 
         Raises:
             DataError: an item is no text; its place is said.
-            TokenizerError: a text is too long, with long_inputs="error".
+            TooLongError: a text is too long, with long_inputs="error"; its `index` says which.
         """
         texts = _checked(texts)
         if not texts:
@@ -215,7 +215,10 @@ class SentenceEncoder:
             found = self.tokenizer.encode_batch(texts, max_length=length, stride=length // _STRIDE_PART)
             return list(found)
         cut: Truncation = "longest_first" if self.long_inputs == "truncate" else "error"
-        found = self.tokenizer.encode_batch(texts, max_length=length, truncation=cut)
+        try:
+            found = self.tokenizer.encode_batch(texts, max_length=length, truncation=cut)
+        except TooLongError as error:
+            raise error.told(TOO_LONG) from None
         if cut != "error":
             _warn_of_cut(texts, found, length)
         return [[row] for row in found]
@@ -251,6 +254,8 @@ def _length(asked: int | None, said: int | None, longest: int | None) -> int:
 def _checked(texts: Sequence[str]) -> list[str]:
     if isinstance(texts, str):
         raise DataError("texts is one text: expected a list of them, or use encode(text).")
+    if not isinstance(texts, Iterable):
+        raise DataError(f"texts is {type(texts).__name__} {str(texts)[:40]!r}: expected a text, or a list of them.")
     texts = list(texts)
     for index, text in enumerate(texts):
         if not isinstance(text, str):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bert_ms import compat
-from bert_ms.errors import ConfigError, DataError, unknown
+from bert_ms.errors import ConfigError, DataError, TooLongError, unknown
 from bert_ms.files import write_file
 
 Format = Literal["npy", "jsonl", "parquet"]
@@ -50,6 +50,7 @@ def encode_file(
     format: Format | None = None,
     column: str | None = None,
     settings: str = "",
+    called: str | None = None,
     watch: Callable[[int], None] | None = None,
 ) -> Encoded:
     """Encode every text of a file, in its order.
@@ -65,56 +66,83 @@ def encode_file(
             pyarrow); None takes the ending of the output.
         column: key of the text in JSON objects.
         settings: of the encoder, in any form: pieces made with others are not gone on with.
+        called: what messages call the source; its path, if not given.
         watch: called with the number of texts done, after each piece.
 
     Raises:
         ConfigError: the format is unknown.
-        DataError: the file or a line of it cannot be read, or the output cannot be written.
+        DataError: the file or a line of it cannot be read or is too long, or the output cannot be written.
         DependencyError: parquet is asked for, and pyarrow is not installed.
     """
     format = _format(format, output)
     if format == "parquet":
         compat.require("pyarrow.parquet", purpose="write parquet files")
+    called = called or str(source)
     if not source.is_file():
-        raise DataError(f"{source} does not exist or is no file: name one with a text a line.")
+        raise DataError(f"{called} does not exist or is no file: name one with a text a line.")
+    _check_place(output, source)
     parts = output.with_name(f"{output.name}.parts")
     try:
         done = _begin(parts, {"file": _digest(source), "column": column, "settings": settings, "chunk": CHUNK})
         count = resumed = sum(len(np.load(part, mmap_mode="r")) for part in _parts(parts)[:done])
-        for number, texts in enumerate(_pieces(read_texts(source, column)), 0):
+        for number, texts in enumerate(_pieces(read_texts(source, column, called))):
             if number < done:
                 continue
-            _keep(parts / f"{number:07d}.npy", np.concatenate(list(encoder.stream(texts))))
+            try:
+                vectors = np.concatenate(list(encoder.stream(texts)))
+            except TooLongError as error:
+                where = f"{called}, line {number * CHUNK + (error.index or 0) + 1}"
+                raise DataError(f"{where}: {error.counted}. {error.advice}") from None
+            _keep(parts / f"{number:07d}.npy", vectors)
             count += len(texts)
             if watch is not None:
                 watch(count)
         if not count:
-            raise DataError(f"{source} holds no text.")
+            raise DataError(f"{called} holds no text.")
         _WRITERS[format](output, _parts(parts), lambda: read_texts(source, column), encoder.width)
+    except DataError:
+        if not _parts(parts):  # nothing to go on from
+            shutil.rmtree(parts, ignore_errors=True)
+        raise
     except OSError as error:
-        raise DataError(f"{output} cannot be written: {error.strerror or error}. The same call goes on.") from error
+        again = "see to that and give the same call again: it goes on from what is done"
+        raise DataError(f"{output} cannot be written ({error.strerror or error}): {again}.") from error
     shutil.rmtree(parts)
     return Encoded(path=output, count=count, width=encoder.width, resumed=resumed)
 
 
-def read_texts(source: Path, column: str | None = None) -> Iterator[str]:
+def _check_place(output: Path, source: Path) -> None:
+    """Refuse before anything is computed what would be in the way when all is."""
+    if output.is_dir():
+        raise DataError(f"{output} is a folder: name a file in it.")
+    if output.exists() and output.samefile(source):
+        raise DataError(f"{output} holds the texts that are to be encoded: name another file for their vectors.")
+
+
+def read_texts(source: Path, column: str | None = None, called: str | None = None) -> Iterator[str]:
     """The texts of a file, one at a time; blank lines are texts, too, so that row i is line i + 1.
+
+    Args:
+        source: the file.
+        column: key of the text, where lines are JSON objects.
+        called: what messages call the file; its path, if not given.
 
     Raises:
         DataError: a line that is too long, not UTF-8, or no JSON object with the column.
     """
+    called = called or str(source)
     with source.open("rb") as file:
         number = 0
         while line := file.readline(MAX_LINE + 1):
             number += 1
             if len(line) > MAX_LINE:
-                raise DataError(f"{source}, line {number} is longer than {MAX_LINE:,} bytes: expected one text a line.")
+                raise DataError(f"{called}, line {number} is longer than {MAX_LINE:,} bytes: expected one text a line.")
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
-                where = f"{source}, line {number}"
+                where = f"{called}, line {number}"
                 raise DataError(f"{where} is not UTF-8 at byte {error.start}: save it as UTF-8.") from None
-            yield text if column is None else _value(text, column, f"{source}, line {number}")
+            yield text if column is None else _value(text, column, f"{called}, line {number}")
 
 
 def _value(line: str, column: str, where: str) -> str:

@@ -33,11 +33,14 @@ def similarity(first: np.ndarray, second: np.ndarray, *, measure: Measure = "cos
         float32 [N, M].
 
     Raises:
-        DataError: shapes that do not fit.
+        DataError: these are no vectors, or their shapes do not fit.
     """
     if measure not in ("cosine", "dot"):
         raise ConfigError(f"measure is {measure!r}: expected cosine or dot.")
-    a, b = np.atleast_2d(np.asarray(first, np.float32)), np.atleast_2d(np.asarray(second, np.float32))
+    try:
+        a, b = np.atleast_2d(np.asarray(first, np.float32)), np.atleast_2d(np.asarray(second, np.float32))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"these are no vectors ({error}): give arrays of numbers, as `encode` returns them.") from None
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise DataError(f"vectors of shape {np.shape(first)} and {np.shape(second)}: expected [N, H] and [M, H].")
     if measure == "cosine":

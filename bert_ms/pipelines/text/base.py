@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bert_ms.config import BertConfig
-from bert_ms.errors import ConfigError, DataError
+from bert_ms.errors import ConfigError, DataError, TooLongError
 from bert_ms.pipelines.backends import Backend
 from bert_ms.pipelines.text.rows import features_of, run_rows
 from bert_ms.records import Encoding, Features
@@ -18,6 +18,7 @@ from bert_ms.tokenization import Tokenizer
 Truncation = Literal["error", "longest_first", "only_first", "only_second"]
 LongInputs = Literal["windows", "truncate", "error"]
 LONG_INPUTS = ("windows", "truncate", "error")
+TOO_LONG = "Shorten it, or choose long_inputs='truncate', which cuts its end off, or 'windows', which reads all of it."
 # Of a network without a longest sequence (NEZHA).
 USUAL_LENGTH = 512
 DEFAULT_STRIDE = 64
@@ -77,7 +78,7 @@ class TextPipeline(ABC):
 
         Raises:
             DataError: an input that cannot be read, named by its place in the list.
-            TokenizerError: a text that is too long, with long_inputs="error".
+            TooLongError: a text is too long, with long_inputs="error".
         """
         is_list = isinstance(inputs, (list, np.ndarray)) or hasattr(inputs, "__next__")
         many = list(inputs) if is_list else [inputs]
@@ -101,7 +102,11 @@ class TextPipeline(ABC):
         for numbers in (alone, with_pair):
             if numbers:
                 seconds = [pairs[i] or "" for i in numbers] if numbers is with_pair and pairs is not None else None
-                encoded = self._encode([texts[i] for i in numbers], seconds)
+                try:
+                    encoded = self._encode([texts[i] for i in numbers], seconds)
+                except TooLongError as error:
+                    index = None if len(texts) == 1 else numbers[error.index or 0]
+                    raise error.told(TOO_LONG, index=index) from None
                 found.update(zip(numbers, encoded, strict=True))
         owner = [i for i in range(len(texts)) for _ in found[i]]
         return [row for i in range(len(texts)) for row in found[i]], np.array(owner, np.int64)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_ms.errors import ConfigError
+from bert_ms.errors import ConfigError, TooLongError
 from bert_ms.pipelines.text.base import TextPipeline, Truncation, text_and_pair
 from bert_ms.records import Encoding
 
@@ -29,7 +29,7 @@ class FeatureExtraction(TextPipeline):
 
         Raises:
             ConfigError: the network has no such output.
-            TokenizerError: a text is too long, unless long_inputs="truncate".
+            TooLongError: a text is too long, unless long_inputs="truncate".
         """
         if output not in OUTPUTS or (output == "pooled_output" and not self.config.add_pooler):
             has = OUTPUTS if self.config.add_pooler else OUTPUTS[:1]
@@ -44,4 +44,7 @@ class FeatureExtraction(TextPipeline):
     def _one_row_each(self, inputs: Sequence[Any]) -> list[Encoding]:
         cut: Truncation = "longest_first" if self.long_inputs == "truncate" else "error"
         pairs = [text_and_pair(item, i) for i, item in enumerate(inputs)]
-        return [self.tokenizer.encode(*pair, max_length=self.max_length, truncation=cut) for pair in pairs]
+        try:
+            return [self.tokenizer.encode(*pair, max_length=self.max_length, truncation=cut) for pair in pairs]
+        except TooLongError as error:
+            raise error.told("Shorten it, or choose long_inputs='truncate', which cuts its end off.") from None
