@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None takes the process's own.
 
     Returns:
-        0 when it succeeded; 1 when it failed; 2 when it was asked for something impossible; 130 after Ctrl+C.
+        0 when it succeeded; 1 when it failed; 2 when it was asked for something impossible; 130 after Ctrl+C or
+        SIGTERM (runs and servers end in ways of their own).
     """
     os.environ.setdefault("GLOG_v", "3")  # MindSpore reads it when it is imported: errors only
     arguments = parse(sys.argv[1:] if argv is None else argv)

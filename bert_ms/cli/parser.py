@@ -6,12 +6,14 @@ import argparse
 import difflib
 import importlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from bert_ms.cli import arguments
 from bert_ms.cli.arguments import LISTS, Parser, common
 from bert_ms.cli.examples import EXAMPLES, OVERRIDES
+from bert_ms.cli.interruption import sigterm_interrupts
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Command:
         add_arguments: adds what it takes.
         function: that does it, as module:function.
         is_a_run: whether it takes a configuration whose values can be given as key=value.
+        minds_signals: whether it ends by itself, in order, when SIGTERM or SIGINT tells it to.
     """
 
     name: str
@@ -31,17 +34,18 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     function: str
     is_a_run: bool = False
+    minds_signals: bool = False
 
 
 COMMANDS = (
     Command("prepare", "read and tokenise the data of a run into the cache",
             arguments.prepare, "bert_ms.cli.runs:prepare", is_a_run=True),
     Command("train", "fine-tune, evaluate, and leave a run folder",
-            arguments.train, "bert_ms.cli.runs:train", is_a_run=True),
+            arguments.train, "bert_ms.cli.runs:train", is_a_run=True, minds_signals=True),
     Command("evaluate", "score weights on a data set",
-            arguments.evaluate, "bert_ms.cli.runs:evaluate", is_a_run=True),
+            arguments.evaluate, "bert_ms.cli.runs:evaluate", is_a_run=True, minds_signals=True),
     Command("predict", "answer what a file without labels asks",
-            arguments.predict, "bert_ms.cli.runs:predict", is_a_run=True),
+            arguments.predict, "bert_ms.cli.runs:predict", is_a_run=True, minds_signals=True),
     Command("convert", "write a checkpoint in another format",
             arguments.convert, "bert_ms.cli.convert:convert"),
     Command("export", "write a network as ONNX, MINDIR or AIR, verified",
@@ -55,7 +59,7 @@ COMMANDS = (
     Command("encode", "texts to vectors",
             arguments.encode, "bert_ms.cli.encode:encode"),
     Command("serve", "answer requests by HTTP",
-            arguments.serve, "bert_ms.cli.serve:serve"),
+            arguments.serve, "bert_ms.cli.serve:serve", minds_signals=True),
     Command("doctor", "say what this machine has, and what is missing",
             arguments.doctor, "bert_ms.cli.doctor:doctor"),
 )  # fmt: skip
@@ -125,7 +129,7 @@ def _build() -> tuple[Parser, dict[str, Parser]]:
             parents=[shared],
         )
         one.add_arguments(command)
-        command.set_defaults(command=_late(one.function))
+        command.set_defaults(command=_late(one.function, minds_signals=one.minds_signals))
     return parser, made
 
 
@@ -137,12 +141,13 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _late(function: str) -> Callable[[argparse.Namespace], int | None]:
+def _late(function: str, *, minds_signals: bool) -> Callable[[argparse.Namespace], int | None]:
     """A command's function, imported when it is called: `--help` must not wait for it."""
 
     def call(given: argparse.Namespace) -> int | None:
         module, _, name = function.partition(":")
-        result: int | None = getattr(importlib.import_module(module), name)(given)
+        with nullcontext() if minds_signals else sigterm_interrupts():
+            result: int | None = getattr(importlib.import_module(module), name)(given)
         return result
 
     return call
