@@ -15,8 +15,21 @@ from bert_ms.cli import main
 from bert_ms.config import BertConfig, DataConfig, RunConfig
 from bert_ms.errors import CheckpointError, ConfigError, DataError
 from bert_ms.metrics import classification
-from bert_ms.pipelines.ranking import Candidate, Interval, Ranking, labelled, measures, probe, rank, ranking, scores
-from bert_ms.pipelines.ranking.labelled import PARTS, Labelled
+from bert_ms.pipelines.ranking import (
+    Candidate,
+    Interval,
+    Ranking,
+    drawing,
+    labelled,
+    measures,
+    probe,
+    rank,
+    ranking,
+    scores,
+    vectors,
+)
+from bert_ms.pipelines.ranking.drawing import PARTS
+from bert_ms.pipelines.ranking.labelled import Labelled
 from bert_ms.pipelines.ranking.vectors import FrozenVectors
 from bert_ms.records import TextExample
 from bert_ms.tokenization import Tokenizer
@@ -50,6 +63,7 @@ def made(targets: np.ndarray, kind: labelled.Kind = "label", owner: np.ndarray |
         kind=kind,
         labels=() if kind == "number" else ("O", *"abcdefgh")[: targets.shape[1]],
         targets=targets.astype(np.float64),
+        points=np.arange(len(targets)),
         owner=owner,
         parts=(np.arange(len(examples)) % PARTS)[owner],
         available=len(examples),
@@ -79,21 +93,48 @@ def ordered(by_source: dict[str, np.ndarray], data: Labelled, **more: Any) -> Ra
 class TestRows:
     def test_rows_are_drawn_in_the_proportions_of_the_labels(self) -> None:
         strata = np.repeat([0, 1, 2], [700, 290, 10])
-        chosen = labelled.draw(strata, 100, np.random.default_rng(0))
+        chosen = drawing.draw(strata, 100, np.random.default_rng(0))
         assert len(set(chosen.tolist())) == 100 and (np.diff(chosen) > 0).all()
         counts = np.bincount(strata[chosen])
         assert abs(counts - [70, 29, 1]).max() <= 1 and counts[2] == 2  # two at least
 
     def test_the_same_seed_draws_the_same_rows(self) -> None:
         strata = np.arange(500) % 3
-        first, again, other = (labelled.draw(strata, 50, np.random.default_rng(seed)) for seed in (1, 1, 2))
+        first, again, other = (drawing.draw(strata, 50, np.random.default_rng(seed)) for seed in (1, 1, 2))
         assert first.tolist() == again.tolist() != other.tolist()
 
     def test_every_part_has_its_share_of_each_label(self) -> None:
         strata = np.repeat([0, 1], [100, 50])
-        parts = labelled.divide(strata, np.random.default_rng(0))
+        parts = drawing.divide(strata, np.random.default_rng(0))
         assert np.bincount(parts[:100], minlength=PARTS).tolist() == [10] * PARTS
         assert np.bincount(parts[100:], minlength=PARTS).tolist() == [5] * PARTS
+
+    @pytest.mark.parametrize(
+        ("room", "counts"), [(60, [37, 20, 3]), (30, [13, 13, 3]), (1, [2, 2, 2]), (123, [100, 20, 3])]
+    )
+    def test_words_of_frequent_tags_are_thinned_until_all_have_room(self, room: int, counts: list[int]) -> None:
+        strata = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [100, 20, 3]))
+        chosen = drawing.level(strata, room, np.random.default_rng(0))
+        found = np.bincount(strata[chosen]).tolist()
+        assert (np.diff(chosen) > 0).all() and found == counts
+
+    def test_words_that_are_drawn_keep_their_tags_and_vectors(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines = [f"anna B-PER\n\u200b O\nin O\nparis B-LOC\n{'x' * (n % 3)}y O\n" for n in range(30)]
+        (tmp_path / "words.conll").write_text("\n".join(lines), encoding="utf-8")
+        given = config(tmp_path / "words.conll", "token-classification", max_length=8)
+        every = labelled.read(given, 30)
+        monkeypatch.setattr(labelled, "MAX_WORDS", 100)
+        monkeypatch.setattr(labelled, "MAX_READ", 150)
+        data = labelled.read(given, 30)
+        assert len(data.examples) == 30 and data.targets.sum(0).tolist() == [40, 30, 30]
+        assert (data.targets == every.targets[data.points]).all() and (data.owner == every.owner[data.points]).all()
+        features = data.featurize(Tokenizer.from_pretrained(TINY / "tags"), DataConfig(max_length=8, stride=2))
+        hidden = np.arange(1, len(features.input_ids) + 1, dtype=np.float32)[:, None]
+        by_word = vectors._words(hidden, features, every)
+        assert (by_word[1::5] == 0).all() and (by_word[::5] > 0).all()  # a word without a token has no vector
+        assert (vectors._words(hidden, features, data) == by_word[data.points]).all()
 
     def test_words_of_a_sentence_are_in_one_part_and_windows_do_not_mix_them_up(self, tmp_path: Path) -> None:
         lines = [f"anna B-PER\nworks O\nin O\nparis B-LOC\n{'x' * (n % 3)}y O\n" for n in range(30)]

@@ -14,6 +14,7 @@ from bert_ms.config import BertConfig, DataConfig, RunConfig
 from bert_ms.data import datasets, tagged_files, text_examples, text_features, token_features
 from bert_ms.errors import ConfigError, DataError
 from bert_ms.pipelines.loading import needed_file
+from bert_ms.pipelines.ranking.drawing import PARTS, divide, draw, level
 from bert_ms.records import Features, TextExample, TokenExample
 from bert_ms.tags import schemes
 from bert_ms.tokenization import Tokenizer
@@ -23,9 +24,8 @@ _WHY_NOT = {
     "question-answering": "an answer is a span of two dependent ends, which no label of a frozen vector stands for",
     "multiple-choice": "a choice is judged against others, which no label of a frozen vector stands for",
 }
-PARTS = 10  # that rows are divided into; each is left out once to see how much a score depends on the rows
-MAX_WORDS = 10_000
-_LEAST_A_LABEL = 2
+MAX_WORDS = 10_000  # that are judged
+MAX_READ = 10 * MAX_WORDS  # that the sentences have which they are drawn of: vectors of all of them are in memory
 Kind = Literal["label", "labels", "number", "tags"]
 _KINDS: dict[str, Kind] = {
     text_examples.SINGLE: "label",
@@ -43,6 +43,7 @@ class Labelled:
         kind: one label a row, any number of labels, a number, or a tag for each word.
         labels: names of the columns of `targets`; empty for numbers.
         targets: float64 [P, C]: 1 where a point has a label, else 0; or numbers [P, 1].
+        points: int64 [P], the number of each point among all rows, or among all words of all rows.
         owner: int64 [P], the row of each point.
         parts: int64 [P], 0 to PARTS - 1: which part its row is in.
         available: rows of the file.
@@ -52,6 +53,7 @@ class Labelled:
     kind: Kind
     labels: tuple[str, ...]
     targets: np.ndarray
+    points: np.ndarray
     owner: np.ndarray
     parts: np.ndarray
     available: int
@@ -95,7 +97,8 @@ def read(config: RunConfig, rows: int) -> Labelled:
 
     Args:
         config: task, file, and how it is read, as for training.
-        rows: at most so many; of sentences of words also at most as many as have MAX_WORDS words.
+        rows: at most so many; of sentences of words also at most as many as have MAX_READ words, of which MAX_WORDS
+            are judged.
 
     Raises:
         ConfigError: the task is not ranked, there is no file, or its columns are not named.
@@ -135,7 +138,7 @@ def _texts(config: RunConfig, path: Path, rows: int, random: np.random.Generator
     targets = _targets([example.label for example in drawn], labels)
     owner = np.arange(len(drawn))
     parts = divide(_strata(drawn, kind), random)
-    found = Labelled(examples=drawn, kind=kind, labels=labels, targets=targets, owner=owner, parts=parts,
+    found = Labelled(examples=drawn, kind=kind, labels=labels, targets=targets, points=owner, owner=owner, parts=parts,
                      available=len(examples))  # fmt: skip
     return _checked(found, path)
 
@@ -146,44 +149,17 @@ def _tagged(config: RunConfig, path: Path, rows: int, random: np.random.Generato
     _check_count(len(examples), path)
     order = random.permutation(len(examples))[:rows]
     words = np.cumsum([len(examples[row].words) for row in order])
-    chosen = np.sort(order[: max(2 * PARTS, int(np.searchsorted(words, MAX_WORDS, side="right")))])
+    chosen = np.sort(order[: max(2 * PARTS, int(np.searchsorted(words, MAX_READ, side="right")))])
     drawn: list[TokenExample] = [examples[row] for row in chosen]
     tags = [tag for example in drawn for tag in example.tags or ()]
     labels = tuple(sorted(set(tags), key=lambda tag: (tag != schemes.OUTSIDE, tag)))
-    owner = np.repeat(np.arange(len(drawn)), [len(example.words) for example in drawn])
+    points = level(np.unique(tags, return_inverse=True)[1], MAX_WORDS, random)
+    owner = np.repeat(np.arange(len(drawn)), [len(example.words) for example in drawn])[points]
     parts = divide(np.zeros(len(drawn), np.int64), random)[owner]
-    found = Labelled(examples=drawn, kind="tags", labels=labels, targets=_targets(tags, labels), owner=owner,
+    targets = _targets([tags[point] for point in points], labels)
+    found = Labelled(examples=drawn, kind="tags", labels=labels, targets=targets, points=points, owner=owner,
                      parts=parts, available=len(examples))  # fmt: skip
     return _checked(found, path)
-
-
-def draw(strata: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """Numbers of `count` rows, ascending: of each stratum in proportion, but two at least where there is room.
-
-    Args:
-        strata: int [N], the stratum of each row.
-        count: fewer rows than N; with more, all are taken.
-        random: where chance comes from.
-    """
-    if count >= len(strata):
-        return np.arange(len(strata))
-    order = random.permutation(len(strata))
-    by_stratum = order[np.argsort(strata[order], kind="stable")]
-    _, which, sizes = np.unique(strata[by_stratum], return_inverse=True, return_counts=True)
-    place = np.arange(len(strata)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    key = (place + random.random(len(sizes))[which]) / sizes[which]
-    if len(sizes) * _LEAST_A_LABEL <= count:
-        key[place < _LEAST_A_LABEL] = -1
-    return np.sort(by_stratum[np.argsort(key, kind="stable")[:count]])
-
-
-def divide(strata: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """A part, 0 to PARTS - 1, for each row: rows of a stratum are shared out evenly."""
-    order = random.permutation(len(strata))
-    by_stratum = order[np.argsort(strata[order], kind="stable")]
-    parts = np.empty(len(strata), np.int64)
-    parts[by_stratum] = np.arange(len(strata)) % PARTS
-    return parts
 
 
 def _strata(examples: Sequence[TextExample], kind: Kind) -> np.ndarray:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bert_ms.metrics.evidence import Moments, logme
-from bert_ms.pipelines.ranking.labelled import PARTS, Labelled
+from bert_ms.pipelines.ranking.drawing import PARTS
+from bert_ms.pipelines.ranking.labelled import Labelled
 from bert_ms.pipelines.ranking.measures import Measure, redrawn
 from bert_ms.pipelines.ranking.probe import out_of_fold
 from bert_ms.pipelines.ranking.results import Interval

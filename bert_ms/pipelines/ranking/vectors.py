@@ -73,7 +73,7 @@ def vectors_of(
     )
     is_unknown = features.input_ids == opened.tokenizer.unk_token_id
     return FrozenVectors(
-        by_kind={WORD: _words(found["last_hidden_state"], features, len(data.owner))} if data.kind == "tags" else found,
+        by_kind={WORD: _words(found["last_hidden_state"], features, data)} if data.kind == "tags" else found,
         parameters=sum(parameter.size for parameter in network.get_parameters()),
         unknown=100 * float(is_unknown.mean()),
     )
@@ -109,12 +109,14 @@ class _Pooling(_Watched):
         return (pooled(hidden, arrays[1], "mean"), pooled(hidden, arrays[1], "cls"), *others)
 
 
-def _words(hidden: np.ndarray, features: Features, count: int) -> np.ndarray:
-    """Vectors of all words, from those of their first tokens; of words without a token zeros."""
+def _words(hidden: np.ndarray, features: Features, data: Labelled) -> np.ndarray:
+    """Vectors of the words that are points, from those of their first tokens; of words without a token zeros."""
     assert features.in_context is not None
-    is_heard = np.ones(count, bool)
+    is_heard = np.ones(sum(len(example.words) for example in data.examples), bool)
     silent: list[int] = features.meta[SILENT_WORDS]  # type: ignore[assignment]
     is_heard[silent] = False
-    vectors = np.zeros((count, hidden.shape[1]), np.float32)
-    vectors[is_heard] = hidden[features.in_context == 1]
+    is_heard_point = is_heard[data.points]
+    token = np.cumsum(is_heard)[data.points[is_heard_point]] - 1
+    vectors = np.zeros((len(data.points), hidden.shape[1]), np.float32)
+    vectors[is_heard_point] = hidden[np.flatnonzero(features.in_context == 1)[token]]
     return vectors
