@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from bert_ms import checkpoint, tasks
 from bert_ms.checkpoint import architecture
 from bert_ms.config import BertConfig
+from bert_ms.errors import CheckpointError
 from bert_ms.hub import catalogue
 
 # First parts of the parameters that each task's network has beside the encoder.
@@ -106,12 +107,12 @@ def inspect(
         dropped={why: len(found) for why, found in opened.dropped.items()},
         unknown=opened.unknown,
         missing=tuple(missing),
-        lacks={task: _lacks(task, opened) for task in tasks.names() if task in _PARTS},
+        lacks={task: lacking(task, opened) for task in tasks.names() if task in _PARTS},
     )
 
 
-def _lacks(task: str, opened: checkpoint.Checkpoint) -> tuple[str, ...]:
-    """First parts that a network of this task would have to draw anew.
+def lacking(task: str, opened: checkpoint.Checkpoint) -> tuple[str, ...]:
+    """First parts of the parameters that a network of this task would have to draw anew.
 
     A classifier is of one task only: its names and shapes are the same for texts, tokens and choices.
     """
@@ -119,3 +120,21 @@ def _lacks(task: str, opened: checkpoint.Checkpoint) -> tuple[str, ...]:
     if "classifier" in _PARTS[task] and opened.task != task:
         there.discard("classifier")
     return tuple(part for part in _PARTS[task] if part not in there)
+
+
+def no_head(
+    opened: checkpoint.Checkpoint, task: str, names: Sequence[str], *, shown: str | os.PathLike[str], otherwise: str
+) -> CheckpointError:
+    """The error for weights that are to answer what they were not trained for.
+
+    Args:
+        opened: the weights.
+        task: a task name.
+        names: parameters, or first parts of them, that would be new.
+        shown: the source as errors call it.
+        otherwise: what to do instead of training it.
+    """
+    return CheckpointError(
+        f"{shown} was trained for '{opened.task}' and has no head for '{task}' ({', '.join(names)} would be random): "
+        f"train it first (bert-ms train), or {otherwise}."
+    )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from bert_ms import checkpoint, compat
 from bert_ms.config import CRF_STATES, INT8, BertConfig
-from bert_ms.errors import CheckpointError
 from bert_ms.hub import catalogue
+from bert_ms.hub.inspection import no_head
 
 if TYPE_CHECKING:
     from mindspore import nn
@@ -113,10 +113,7 @@ def from_trained(
     network = from_checkpoint(opened, task, dtype=dtype)
     initialised = network.load_report.initialised
     if initialised and not allow_new_head:
-        raise CheckpointError(
-            f"{shown} was trained for '{opened.task}' and has no head for '{task}' ({', '.join(initialised)} would be "
-            f"random): train it first (bert-ms train), or {otherwise}."
-        )
+        raise no_head(opened, task, initialised, shown=shown, otherwise=otherwise)
     return network
 
 

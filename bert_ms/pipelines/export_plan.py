@@ -19,6 +19,7 @@ from bert_ms.export.interface import outputs_of
 from bert_ms.export.mindir import check_device, file_name
 from bert_ms.export.onnx_graph.files import MODEL_FILE
 from bert_ms.hub import catalogue
+from bert_ms.hub.inspection import lacking, no_head
 from bert_ms.pipelines.quantizing import Quantization, settled_quantization
 from bert_ms.tokenization import Tokenizer
 
@@ -101,6 +102,8 @@ def plan_export(
             f"of an exported network: use the checkpoint itself."
         )
     chosen = task or opened.task
+    if chosen != opened.task and (parts := lacking(chosen, opened)):
+        raise no_head(opened, chosen, parts, shown=source, otherwise=f"export it for '{opened.task}'")
     tokenizer = Tokenizer.from_pretrained(path, vocab=vocab, do_lower_case=do_lower_case)
     tokenizer.check_against(opened.config.vocab_size)
     quantization = None

@@ -250,6 +250,13 @@ def test_a_network_without_the_head_is_not_exported(tmp_path: Path, place: Path)
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_knows_that_the_head_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    encoder = str(PACKAGED_DATA / "pipelines" / "encoder")
+    command = ["export", encoder, str(tmp_path / "out"), "--task", "question-answering", "--dry-run"]
+    assert main(command) == 1
+    assert "'encoder' and has no head for 'question-answering' (qa_outputs would be" in capsys.readouterr().err
+
+
 def test_rounding_to_int8_is_reported_on_the_users_own_data(
     answers: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
