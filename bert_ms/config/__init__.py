@@ -1,7 +1,7 @@
 """Configurations as frozen dataclasses, read from JSON or YAML with every problem named at once."""
 
 from bert_ms.config.data import DataConfig
-from bert_ms.config.model import CRF_STATES, INT8, BertConfig
+from bert_ms.config.model import CRF_STATES, INT8, BertConfig, no_int8
 from bert_ms.config.objective import LoraConfig, LossConfig, RegularizationConfig
 from bert_ms.config.pretraining import PretrainingConfig
 from bert_ms.config.run import (
@@ -30,4 +30,5 @@ __all__ = [
     "RunConfig",
     "ScheduleConfig",
     "TrainingConfig",
+    "no_int8",
 ]

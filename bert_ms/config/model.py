@@ -207,6 +207,19 @@ class BertConfig:
         write_file(path, json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n", error=ConfigError)
 
 
+def no_int8(objection: str, *, key: str = "dtype", shown: str = "this network") -> ConfigError:
+    """The error for a network that has an `int8_objection`.
+
+    Args:
+        objection: why not.
+        key: that asked for int8.
+        shown: the network as its owner calls it.
+    """
+    return ConfigError(
+        f"{key} is int8, which is for encoders with absolute positions, and {shown} is none: {objection}. Use float32."
+    )
+
+
 def _config_file(path: Path) -> Path:
     if path.is_dir():
         for name in ("config.json", "bert_config.json"):

@@ -7,6 +7,6 @@ operators are in `bert_ms.kernels.ops`; importing this package imports no mindsp
 
 from __future__ import annotations
 
-from bert_ms.kernels.switch import disabled, enabled, mode, reason, set_threads, status
+from bert_ms.kernels.switch import disabled, enabled, mode, no_int8, reason, set_threads, status
 
-__all__ = ["disabled", "enabled", "mode", "reason", "set_threads", "status"]
+__all__ = ["disabled", "enabled", "mode", "no_int8", "reason", "set_threads", "status"]

@@ -136,6 +136,14 @@ def status() -> str:
         return f"native operators: {error}"
 
 
+def no_int8(key: str = "dtype") -> DeviceError:
+    """The error for int8 where native operators are not used; `key` asked for it."""
+    return DeviceError(
+        f"{key} is int8, which needs the native operators of a CPU, and they are not used here ({reason()}): use "
+        "float32, or an ONNX file (bert-ms export --quantize dynamic)."
+    )
+
+
 def reason() -> str:
     """Why native operators are not used for what is built now."""
     if _SETTLED:

@@ -10,8 +10,8 @@ import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn
 
 from bert_ms import kernels
-from bert_ms.config import INT8, BertConfig
-from bert_ms.errors import ConfigError, DeviceError
+from bert_ms.config import INT8, BertConfig, no_int8
+from bert_ms.errors import ConfigError
 from bert_ms.kernels.int8_weights import layer_arrays
 from bert_ms.kernels.native_int8 import Int8Layers
 from bert_ms.kernels.switch import has_int8_unit
@@ -22,7 +22,6 @@ from bert_ms.model.whole import WholeEncoder
 logger = logging.getLogger(__name__)
 
 _ARRAYS = ("panels", "columns", "norms")  # of each layer
-_INSTEAD = "use float32, or an ONNX file (bert-ms export --quantize dynamic)"
 
 
 def check_rounding(config: BertConfig, task: str | None = None) -> None:
@@ -41,15 +40,9 @@ def check_rounding(config: BertConfig, task: str | None = None) -> None:
     if objection is None and task in HEADS and HEADS[task].is_decoder:
         objection = f"{task} is for a decoder"
     if objection:
-        raise ConfigError(
-            f"dtype is int8, which is for encoders with absolute positions, and this network is none: {objection}. Use "
-            "float32."
-        )
+        raise no_int8(objection)
     if not kernels.enabled():
-        raise DeviceError(
-            f"dtype is int8, which needs the native operators of a CPU, and they are not used here "
-            f"({kernels.reason()}): {_INSTEAD}."
-        )
+        raise kernels.no_int8()
 
 
 def round_to_int8(network: nn.Cell) -> nn.Cell:

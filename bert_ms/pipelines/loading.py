@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bert_ms import checkpoint, tasks
-from bert_ms.config import INT8, BertConfig, ModelConfig, PrecisionConfig, RunConfig
+from bert_ms.config import INT8, BertConfig, ModelConfig, PrecisionConfig, RunConfig, no_int8
 from bert_ms.data.columns import column
 from bert_ms.data.pretraining import text
 from bert_ms.errors import CheckpointError, ConfigError
@@ -89,10 +89,7 @@ def open_model(config: RunConfig, *, backend: str | None = None) -> OpenedModel:
     dropouts = {name: getattr(model, name) for name in _DROPOUTS if getattr(model, name) is not None}
     origin = exported or opened
     if is_int8 and opened is not None and (objection := opened.config.int8_objection()):
-        raise ConfigError(
-            f"precision.dtype is int8, which is for encoders with absolute positions, and {model.source} is none: "
-            f"{objection}. Use float32."
-        )
+        raise no_int8(objection, key="precision.dtype", shown=model.source)
     known = dataclasses.replace(_new_config(model) if origin is None else origin.config, **dropouts)
     opened = None if opened is None else dataclasses.replace(opened, config=known)
     tokenizer = load_tokenizer(model)

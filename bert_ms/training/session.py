@@ -67,10 +67,7 @@ def _check_precision(dtype: str, device: str) -> None:
             "CPU: use precision.dtype=float32 (the fastest there), float16, or an Ascend device."
         )
     if dtype == INT8 and not kernels.enabled():
-        raise DeviceError(
-            f"precision.dtype=int8 was asked for, which needs the native operators of a CPU, and they are not used "
-            f"({kernels.reason()}): use precision.dtype=float32."
-        )
+        raise kernels.no_int8("precision.dtype")
 
 
 def seed(value: int) -> None:
