@@ -50,9 +50,11 @@ class Manifest:
         """
         expected = self.sha256.get(file.name)
         if expected is not None and sha256(file) != expected:
+            own = beside(file.with_name(self.weights))
+            name = own.name if own.is_file() else FILE_NAME
             raise CheckpointError(
-                f"{file} is not what was saved: its sha256 differs from the one in the manifest beside it. "
-                f"Copy it again; if it was changed on purpose, delete the manifest."
+                f"{file} is not what was saved: its sha256 differs from the one in {name} beside it. "
+                f"Copy it again; if it was changed on purpose, delete {name}."
             )
 
 

@@ -22,6 +22,7 @@ from bert_ms.errors import CheckpointError, unknown
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".ckpt", ".safetensors")
+_SUFFIXES_OF_OTHERS = (".bin", ".pt", ".pth", ".params", ".h5", ".onnx", ".mindir", ".index")
 INDEX_SUFFIX = ".index"
 _ROOM = 1 << 20  # for the small files
 _GOOGLE_EPSILON = 1e-12
@@ -182,11 +183,13 @@ def copy(
     """Write an opened checkpoint in another format, tensor by tensor; tokenizer files go along. See `save`.
 
     Raises:
-        CheckpointError: also where the destination is one of the files that are read.
+        CheckpointError: also where the destination is one of the files that are read, or the folder that they are in,
+            whose configuration and manifest would be replaced.
     """
     target = Path(destination).expanduser()
     meant = tensorflow_files.index_of(target) or target
-    if any(meant.exists() and meant.samefile(file) for file in checkpoint.weights.files):
+    own = (*checkpoint.weights.files, checkpoint.source.directory)
+    if any(meant.exists() and meant.samefile(path) for path in own):
         raise CheckpointError(f"{target} is the source itself, which is left as it is: name another destination.")
     config, labels = checkpoint.config, checkpoint.shapes.get("classifier.weight")
     if config.num_labels is None and labels is not None:
@@ -222,7 +225,9 @@ def write(
     tensors = _foreign(entries, chosen.table(config))
     target = Path(destination).expanduser()
     is_file = target.suffix in SUFFIXES and not target.is_dir()
-    if (is_file and target.suffix not in chosen.suffixes) or (target.exists() and not (is_file or target.is_dir())):
+    is_others = target.suffix in _SUFFIXES_OF_OTHERS and not target.is_dir()
+    is_wrong_file = is_others or (is_file and target.suffix not in chosen.suffixes)
+    if is_wrong_file or (target.exists() and not (is_file or target.is_dir())):
         kind = "a file" if target.exists() else f"no name for '{format}'"
         names_of_files = " or ".join(chosen.suffixes)
         raise CheckpointError(f"{target} is {kind}: name a directory, or a file name in {names_of_files}.")

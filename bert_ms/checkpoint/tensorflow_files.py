@@ -17,6 +17,8 @@ _LATEST = re.compile(r'^model_checkpoint_path:\s*"(?:[^"]*/)?([^"/]+)"', re.MULT
 
 def index_of(path: Path) -> Path | None:
     """The index that a path means by TensorFlow's customs: a prefix without a file, a shard, or a graph (.meta)."""
+    if not path.name:  # of the root, and of "."
+        return None
     match = tensorflow.PART.fullmatch(path.name)
     stem = match["prefix"] if match else path.name
     index = path.with_name(stem + tensorflow.SUFFIX)

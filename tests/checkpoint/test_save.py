@@ -187,9 +187,12 @@ def test_a_source_is_not_written_over_by_its_own_conversion(tmp_path: Path) -> N
     opened = checkpoint.open_checkpoint(source)
     file = opened.weights.files[0]
     before = file.read_bytes()
-    with pytest.raises(CheckpointError, match="is the source itself, which is left as it is: name another destination"):
-        checkpoint.copy(opened, file, format="modelzoo")
+    names = sorted(path.name for path in opened.source.directory.iterdir())
+    for destination in (file, opened.source.directory):
+        with pytest.raises(CheckpointError, match="is the source itself, which is left as it is: name another desti"):
+            checkpoint.copy(opened, destination, format="modelzoo")
     assert file.read_bytes() == before
+    assert sorted(path.name for path in opened.source.directory.iterdir()) == names
 
 
 def test_a_changed_weights_file_is_noticed(tmp_path: Path) -> None:
@@ -197,7 +200,7 @@ def test_a_changed_weights_file_is_noticed(tmp_path: Path) -> None:
     content = bytearray(written.read_bytes())
     content[-1] ^= 1
     written.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"model\.safetensors is not what was saved: its sha256 differs"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is not what was saved: .* delete bert_ms\.json\."):
         checkpoint.open_checkpoint(tmp_path / "out")
 
 
@@ -317,5 +320,7 @@ def test_a_destination_that_cannot_be_a_directory_is_refused(tmp_path: Path) -> 
     cell = model.build(TINY, "encoder")
     with pytest.raises(CheckpointError, match=r"file is a file: name a directory"):
         checkpoint.save(cell, tmp_path / "file")
+    with pytest.raises(CheckpointError, match=r"model.bin is no name for 'safetensors': name a directory, or a file"):
+        checkpoint.save(cell, tmp_path / "model.bin", format=HF)
     with pytest.raises(CheckpointError, match=r"file/out cannot be written: Not a directory"):
         checkpoint.save(cell, tmp_path / "file" / "out")

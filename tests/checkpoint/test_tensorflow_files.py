@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bert_ms import checkpoint
-from bert_ms.checkpoint import architecture, names
+from bert_ms.checkpoint import architecture, names, tensorflow_files
 from bert_ms.checkpoint.readers import sstable
 from bert_ms.config import BertConfig
 from bert_ms.errors import CheckpointError
@@ -329,3 +329,8 @@ def test_random_damage_never_gives_anything_but_a_checkpoint_error(tmp_path: Pat
         except CheckpointError:
             refused += 1
     assert refused >= 98  # the checksums see nearly everything
+
+
+@pytest.mark.parametrize("path", ["/", "."])
+def test_a_folder_without_a_name_means_no_index(path: str) -> None:
+    assert tensorflow_files.index_of(Path(path)) is None
