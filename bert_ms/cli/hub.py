@@ -26,8 +26,9 @@ def show_all(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps({name: {**_facts(model), "here": here} for name, (model, here) in found.items()}, indent=2))
         return
+    width = max(map(len, found))
     for name, (model, here) in sorted(found.items(), key=lambda item: not item[1][1]):
-        print(f"{'here' if here else '    '}  {name:<40} {model.summary}")
+        print(f"{'here' if here else '    '}  {name:<{width}}  {model.summary}")
 
 
 def info(arguments: argparse.Namespace) -> None:

@@ -97,6 +97,8 @@ def add(name: str, source: Path) -> Path:
         free = shutil.disk_usage(scratch).free
         if free < size:
             raise CheckpointError(f"{scratch.parent}: {size / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free.")
+        for path in scratch.iterdir():  # of another folder, perhaps, whose copying was interrupted
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         for path in files:
             copy = scratch / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -102,6 +102,16 @@ def test_a_known_name_takes_only_its_own_files(capsys: pytest.CaptureFixture[str
     assert "is not model 'google-chinese': it has no bert_model.ckpt.index" in capsys.readouterr().err
 
 
+def test_what_an_interruption_left_is_not_kept_with_another_folder(tmp_path: Path) -> None:
+    left = store.folder("mine").parent / ".mine.part"
+    (left / "deep").mkdir(parents=True)
+    (left / "deep" / "pytorch_model.bin").write_bytes(b"half")
+    (left / "model.ckpt").write_bytes(b"half")
+    store.add("mine", TAGS)
+    assert "model.ckpt" not in store.recorded("mine")
+    assert len(store.recorded("mine")) == len(list(TAGS.iterdir()))
+
+
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     shutil.copytree(TAGS, tmp_path / "linked")
     (tmp_path / "secret").write_text("secret")
