@@ -119,7 +119,8 @@ class ModelRepository:
             raise WrongTask(f"model {name!r} was trained for {choice[0].task} and answers {able}, not {kind}.")
         if not choice:
             raise UnknownModel("no model is served.")
-        raise WrongTask(f"no model here answers {kind}.")
+        able = ", ".join(dict.fromkeys(known for one in choice for known in one.kinds()))
+        raise WrongTask(f"no model here answers {kind}: expected one of {able}.")
 
     def index(self) -> list[dict[str, Any]]:
         """See `service.Repository`."""

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from ..faults import ServiceFault
 from ..service import Call
 from ..settings import ServerSettings
+from . import pages
 from .exchange import Exchange, current, request_id_of, work_on
 from .logs import access_log, log_request
 from .metrics import Metrics
@@ -153,8 +154,13 @@ def _as_refusal(error: Exception, exchange: Exchange) -> Refusal:
     if isinstance(error, ServiceFault):
         return Refusal.of_fault(error, exchange.pointer)
     if isinstance(error, HTTPException) and error.code is not None and 400 <= error.code < 500:
-        headers = {"Allow": ", ".join(sorted(getattr(error, "valid_methods", None) or ()))}
-        detail = {404: "there is no such path: GET /docs has them all.", 405: "the path does not know this method."}
+        known = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+        headers = {"Allow": known}
+        described = "/docs" if pages.NAME in current_app.blueprints else "/openapi.json"
+        detail = {
+            404: f"there is no such path: GET {described} has them all.",
+            405: f"the path does not know {exchange.method}: expected one of {known}.",
+        }
         text = detail.get(error.code, f"{title(error.code).lower()}.")
         return Refusal(
             error.code, _CODES.get(error.code, "bad_request"), text, headers=headers if error.code == 405 else {}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, send_from_directory
 
+NAME = "pages"
 HERE = Path(__file__).resolve().parent.parent
 # Everything comes from this server, nothing is inline: a text that became markup would still not run.
 CONTENT_SECURITY_POLICY = (
@@ -21,7 +22,7 @@ CONTENT_SECURITY_POLICY = (
 
 def blueprint() -> Blueprint:
     """Routes `/`, `/docs` and `/static/...`; they hold no secret, so no key guards them."""
-    pages = Blueprint("pages", __name__, static_folder=str(HERE / "static"), static_url_path="/static")
+    pages = Blueprint(NAME, __name__, static_folder=str(HERE / "static"), static_url_path="/static")
 
     @pages.get("/")
     def demo() -> Response:

@@ -64,7 +64,7 @@ def test_a_request_without_a_name_goes_to_the_first_model_that_answers_it(opened
     assert repository.is_ready and repository.is_live
     with pytest.raises(UnknownModel, match="unknown model 'c'.*Known: a, b"):
         repository.get("c")
-    with pytest.raises(WrongTask, match="no model here answers embed"):
+    with pytest.raises(WrongTask, match="no model here answers embed: expected one of qa, tokenize"):
         repository.for_kind("embed")
     with pytest.raises(WrongTask, match="'a' was trained for question-answering and answers qa, tokenize, not embed"):
         repository.for_kind("embed", "a")

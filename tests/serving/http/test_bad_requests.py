@@ -146,6 +146,8 @@ def test_another_method_is_a_405_that_says_which(client: FlaskClient, path: str,
     response = client.open(path, method=method)
     assert response.status_code == 405
     assert response.headers["Allow"] == "OPTIONS, POST"
+    if method != "HEAD":
+        assert f"the path does not know {method}: expected one of OPTIONS, POST." in response.get_data(as_text=True)
 
 
 @pytest.mark.parametrize("path", GOOD)
@@ -264,6 +266,12 @@ def test_paths_that_are_none_are_refused(client: FlaskClient, path: str) -> None
     response = client.post(path, json={})
     assert response.status_code in (404, 405)
     assert response.json["code"] in ("not_found", "method_not_allowed")
+
+
+def test_an_unknown_path_is_answered_with_the_one_that_has_them_all(client: FlaskClient, make_admin: Any) -> None:
+    for asked, described in ((client, "/docs"), (make_admin(), "/openapi.json")):
+        assert asked.get("/nope").json["detail"] == f"there is no such path: GET {described} has them all."
+        assert asked.get(described).status_code == 200
 
 
 @pytest.mark.parametrize(
