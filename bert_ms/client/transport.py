@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from bert_ms.errors import BertMsError, ConfigError, DataError
 
@@ -71,8 +71,8 @@ class Transport:
         max_wait: float = 60.0,
         sleep: Callable[[float], None] = time.sleep,
     ):
-        parts = urlsplit(url if "//" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        parts = _parts_of(url)
+        if parts is None or not parts.hostname:
             raise ConfigError(f"url is {url!r}: expected one like http://127.0.0.1:8080, without a query or a user.")
         if api_key is not None and (not api_key.isascii() or not api_key.isprintable() or not api_key):
             raise ConfigError("api_key holds characters that no key has: expected printable ASCII.")
@@ -186,6 +186,18 @@ class Transport:
             return ServerError(detail, status=0, code="timeout")
         detail = f"{self.address} cannot be reached ({error or type(error).__name__}): is the server running there?"
         return ServerError(detail, status=0, code="unreachable")
+
+
+def _parts_of(url: Any) -> SplitResult | None:
+    """The parts of a server's URL, whose scheme may be left out; None if it is none."""
+    if not isinstance(url, str):
+        return None
+    try:
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        is_one = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:  # a port that is no number, or too large; half a bracket
+        return None
+    return parts if is_one and not parts.query and not parts.username else None
 
 
 def _written(body: Any) -> bytes:

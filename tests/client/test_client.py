@@ -105,10 +105,12 @@ def test_what_cannot_be_sent_is_said_before_it_is_sent(client: bert_ms.Client) -
         client.similarity("a", "b")
 
 
-@pytest.mark.parametrize("wrong", ["ftp://x", "http://", "http://me@host", "http://host/?q=1"])
-def test_an_address_that_is_none_is_refused(wrong: str) -> None:
+@pytest.mark.parametrize(
+    "wrong", ["ftp://x", "http://", "http://me@host", "http://host/?q=1", "host:99999", "[::1", 8080]
+)
+def test_an_address_that_is_none_is_refused(wrong: object) -> None:
     with pytest.raises(ConfigError, match="expected one like http://127.0.0.1:8080"):
-        bert_ms.Client(wrong)
+        bert_ms.Client(wrong)  # type: ignore[arg-type]
 
 
 def test_threads_share_a_client(client: bert_ms.Client) -> None:
