@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # disk full, no permission, no such directory: the system's words say it
         if arguments.debug:
             raise
-        _complain(str(error))
+        _complain(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
         return 1
     except (MemoryError, RuntimeError) as error:
         if arguments.debug or not is_out_of_memory(error):

@@ -221,7 +221,8 @@ def failing(error: BaseException) -> Any:
     ("error", "code", "message"),
     [
         (CheckpointError("weights.ckpt is cut short"), 1, "bert-ms: error: weights.ckpt is cut short\n"),
-        (OSError(28, "No space left on device", "runs/x"), 1, "No space left on device: 'runs/x'\n"),
+        (OSError(28, "No space left on device", "runs/x"), 1, "error: runs/x: No space left on device\n"),
+        (OSError(28, "No space left on device"), 1, "error: [Errno 28] No space left on device\n"),
         (KeyboardInterrupt(), 130, "bert-ms: error: interrupted\n"),
         (MemoryError("std::bad_alloc"), 1, "--dry-run estimates what a run needs.\n"),
         (RuntimeError("Allocate memory failed, size 8GB"), 1, "--dry-run estimates what a run needs.\n"),

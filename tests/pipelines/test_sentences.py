@@ -197,6 +197,15 @@ def test_a_line_that_cannot_be_read_is_named(
     assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
 
 
+def test_a_file_that_cannot_be_read_is_not_called_one_that_cannot_be_written(tiny: Any, tmp_path: Path) -> None:
+    memory = Path("/proc/self/mem")  # readable for nobody at its beginning, root included
+    if not memory.is_file():
+        pytest.skip("no /proc/self/mem")
+    with pytest.raises(DataError, match=r"/proc/self/mem cannot be read: Input/output error"):
+        encoding.encode_file(tiny, memory, tmp_path / "out.npy")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_texts_are_not_written_over_by_their_vectors(tiny: Any, tmp_path: Path) -> None:
     source = tmp_path / "texts.txt"
     source.write_text("a cat\n")

@@ -81,9 +81,13 @@ def encode_file(
     if not source.is_file():
         raise DataError(f"{called} does not exist or is no file: name one with a text a line.")
     _check_place(output, source)
+    try:
+        digest = _digest(source)
+    except OSError as error:
+        raise DataError(f"{called} cannot be read: {error.strerror or error}.") from error
     parts = output.with_name(f"{output.name}.parts")
     try:
-        done = _begin(parts, {"file": _digest(source), "column": column, "settings": settings, "chunk": CHUNK})
+        done = _begin(parts, {"file": digest, "column": column, "settings": settings, "chunk": CHUNK})
         count = resumed = sum(len(np.load(part, mmap_mode="r")) for part in _parts(parts)[:done])
         for number, texts in enumerate(_pieces(read_texts(source, column, called))):
             if number < done:
