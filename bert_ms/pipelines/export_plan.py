@@ -137,7 +137,7 @@ def _check_arguments(
     if format not in folders.FORMATS:
         raise ConfigError(unknown("format", format, folders.FORMATS))
     if task is not None and task not in tasks.TASKS:
-        problems.append(unknown("task", task, tasks.TASKS))
+        problems.append(tasks.no_task(task))
     if buckets is not None and format == "onnx":
         problems.append("buckets are given, and an ONNX file takes any batch and length: leave them out.")
     if precision is not None and precision not in PRECISIONS[format]:

@@ -215,6 +215,15 @@ _ROWS = (
     ),
 )
 TASKS: dict[str, Task] = {row.name: row for row in _ROWS}
+# Hugging Face's names of pipelines for the same.
+_ELSEWHERE = {
+    "text-classification": "sequence-classification",
+    "sentiment-analysis": "sequence-classification",
+    "ner": "token-classification",
+    "fill-mask": "masked-lm",
+    "text-generation": "causal-lm",
+    "feature-extraction": "encoder",
+}
 
 
 def get(name: str) -> Task:
@@ -224,8 +233,19 @@ def get(name: str) -> Task:
         ConfigError: there is none; the nearest name is said.
     """
     if name not in TASKS:
-        raise ConfigError(unknown("task", name, TASKS))
+        raise ConfigError(no_task(name))
     return TASKS[name]
+
+
+def no_task(name: str) -> str:
+    """What to say of a task that there is not.
+
+    >>> no_task("ner")
+    "unknown task 'ner': it is called 'token-classification' here."
+    """
+    if name in _ELSEWHERE:
+        return f"unknown task '{name}': it is called '{_ELSEWHERE[name]}' here."
+    return unknown("task", name, TASKS)
 
 
 def names() -> tuple[str, ...]:

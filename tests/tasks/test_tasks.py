@@ -22,6 +22,13 @@ def test_an_unknown_task_names_the_nearest():
         tasks.get("question-anwering")
 
 
+def test_a_pipelines_name_is_answered_with_the_task():
+    """Of `text-classification` the nearest name is another task's: token-classification."""
+    with pytest.raises(ConfigError, match=r"'text-classification': it is called 'sequence-classification' here\.$"):
+        tasks.get("text-classification")
+    assert tasks.no_task("fill-mask").endswith("it is called 'masked-lm' here.")
+
+
 def test_every_lazy_name_can_be_imported():
     kinds = ("head", "objective", "scorer", "work")
     found = [(name, what) for name in tasks.names() for what in kinds if getattr(tasks.get(name), what)]
