@@ -63,7 +63,7 @@ template <int64_t along, int64_t across, class Fetch, class Finish>
 inline void strips(const float *a, int64_t there, const float *b, int64_t depth, Fetch fetch, Finish finish) {
   each_strip([&](int line, auto lines) {
     if (line < there)
-      strip<decltype(lines)::value, along, across>(a + line * across, 0, b, depth, fetch,
+      strip<decltype(lines)::value, along, across>(a + line * across, 0, b, depth, QUERIES, fetch,
                                                    [=](int i, int column, vfloat x) { finish(line + i, column, x); });
   });
 }
@@ -87,7 +87,7 @@ void score(const float *keys, const float *queries, const float *mask, int64_t t
         store(scores + (first + i) * PANEL + column, x);
         most[column / LANES] = larger(most[column / LANES], x);
       };
-      strip<decltype(lines)::value, PANEL, 1>(keys + line, 0, queries, size, fetch, finish);
+      strip<decltype(lines)::value, PANEL, 1>(keys + line, 0, queries, size, QUERIES, fetch, finish);
       for (int r = 0; r < QUERIES; r++) store(top + r * LANES, most[r]);
     });
 }

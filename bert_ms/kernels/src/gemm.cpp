@@ -152,10 +152,10 @@ void block(const char *a, const char *b, int64_t steps, float *c, bool add) {
 
 #else  // floats: a step is 32 of depth by 32 lines, whichever the side
 
-void turn(const float *x, float *to) {
+void turn(const float *x, float *to, int64_t count) {
 #if defined(__AVX512F__)
   for (int line = 0; line < PANEL; line += 16)
-    for (int d = 0; d < PANEL; d += 16) {
+    for (int d = 0; d < count; d += 16) {
       __m512i rows[16];
       for (int i = 0; i < 16; i++) rows[i] = _mm512_loadu_si512(x + (line + i) * PANEL + d);
       transpose(rows);
@@ -163,7 +163,7 @@ void turn(const float *x, float *to) {
     }
 #else
   for (int line = 0; line < PANEL; line += 8)
-    for (int d = 0; d < PANEL; d++)
+    for (int d = 0; d < count; d++)
       for (int i = 0; i < 8; i++) to[d * PANEL + line + i] = x[(line + i) * PANEL + d];
 #endif
 }
@@ -183,17 +183,16 @@ void prepare_thread() {}
 
 // Lines in the first-level cache are so far apart: a power of two would put them all into the same few places.
 constexpr int64_t SPACING = STRETCH + 16;
-constexpr int64_t FEW = 2;   // panels, for which copying a strip does not pay
 
-// c[lines][32] (+)= a strip of A times 32 columns of B.
+// c[lines][32] (+)= a strip of A times so many vectors of columns of B.
 template <int lines, int64_t along, int64_t across>
-void add_strip(const float *a, int64_t given, const float *b, int64_t depth, float *c, bool add, Ahead &next,
-               Ahead &out) {
+void add_strip(const float *a, int64_t given, const float *b, int64_t depth, int vectors, float *c, bool add,
+               Ahead &next, Ahead &out) {
   const auto fetch = [&] {
-    next.fetch<false>();
-    out.fetch<true>();
+    next.fetch<false, (lines * PACE + 15) / 16>();  // as much as is computed with
+    out.fetch<true, 1>();
   };
-  strip<lines, along, across>(a, given, b, depth, fetch, [=](int line, int column, vfloat sum) {
+  strip<lines, along, across>(a, given, b, depth, vectors, fetch, [=](int line, int column, vfloat sum) {
     float *to = c + line * PANEL + column;
     store(to, add ? load(to) + sum : sum);
   });
@@ -205,8 +204,8 @@ void block(const char *a_bytes, const char *b_bytes, int64_t steps, float *c, bo
   for (int64_t first = 0; first < steps * DEPTH; first += STRETCH, add = true) {
     const int64_t depth = std::min(STRETCH, steps * DEPTH - first), at = first * PANEL;
     each_strip([&](int line, auto lines) {
-      add_strip<decltype(lines)::value, PANEL, 1>(a + at + line, 0, b + at, depth, c + line * PANEL, add, nothing,
-                                                  nothing);
+      add_strip<decltype(lines)::value, PANEL, 1>(a + at + line, 0, b + at, depth, vectors(PANEL), c + line * PANEL,
+                                                  add, nothing, nothing);
     });
   }
 }
@@ -214,38 +213,49 @@ void block(const char *a_bytes, const char *b_bytes, int64_t steps, float *c, bo
 // Copies a strip, of whose lines only the first `there` exist, for add_strip<lines, 1, SPACING>, or <lines, lines, 1> if
 // the numbers of a line do not lie together.
 template <int lines>
-inline void copy_strip(const Lines &a, int64_t line, int64_t there, int64_t first, int64_t depth, float *to) {
+__attribute__((noinline)) void copy_strip(const Lines &a, int64_t line, int64_t there, int64_t first, int64_t depth,
+                                          float *to) {
   if (there < lines) std::memset(to, 0, lines * SPACING * 4);
   if (there <= 0) return;
   const float *from = a.data + (a.layout == ALONG ? line * a.stride + first : first * a.stride + line);
   if (a.layout == ALONG)
-    for (int64_t i = 0; i < std::min<int64_t>(there, lines); i++, from += a.stride)
-      for (int64_t d = 0; d < depth; d += LANES) {
-        const int n = static_cast<int>(std::min<int64_t>(LANES, depth - d));
-        store_n(to + i * SPACING + d, load_n(from + d, n), n);
-      }
+    for (int64_t i = 0; i < std::min<int64_t>(there, lines); i++, from += a.stride, to += SPACING) {
+      int64_t d = 0;
+      for (; d + LANES <= depth; d += LANES) store(to + d, load(from + d));
+      if (d < depth) std::memcpy(to + d, from + d, (depth - d) * 4);
+    }
   else if (there < lines)
     for (int64_t d = 0; d < depth; d++, from += a.stride) std::memcpy(to + d * lines, from, there * 4);
   else
     for (int64_t d = 0; d < depth; d++, from += a.stride) std::memcpy(to + d * lines, from, lines * 4);
 }
 
-void lines_by_panels(const Lines &a, int64_t line, int64_t there, int64_t first, int64_t depth, const char *b,
-                     size_t bytes, int64_t panels, float *c, bool add, Ahead next, Ahead out) {
+void lines_by_panels(const Lines &a, int64_t line, int64_t there, int64_t first, int64_t last, int64_t stretch,
+                     const char *b, size_t bytes, int64_t columns, float *c, Ahead next, Ahead out) {
   alignas(64) float near[TALL * SPACING];
-  const bool copies = panels > FEW || there < PANEL || a.layout == ACROSS;
-  if (!copies) next.rows = 0;  // read too soon for that
-  each_strip([&](int at, auto constant) {
+  const bool few = is_few(a, columns), lone = vectors(columns) == 1;
+  const auto each = [&](int at, auto constant) {
     constexpr int lines = decltype(constant)::value;
-    if (copies) copy_strip<lines>(a, line + at, there - at, first, depth, near);
-    const float *from = copies ? near : a.data + (line + at) * a.stride + first;
+    if (at >= there) return;
+    const bool copies = !few || lone || there - at < lines;  // a lone vector waits for each line that is not near
     const auto kernel = !copies             ? add_strip<lines, 1, 0>
                         : a.layout == ALONG ? add_strip<lines, 1, SPACING>
                                             : add_strip<lines, lines, 1>;
-    for (int64_t p = 0; p < panels; p++)
-      kernel(from, a.stride, reinterpret_cast<const float *>(b + p * bytes), depth, c + (p * PANEL + at) * PANEL, add,
-             next, out);
-  });
+    Ahead soon{a.data + (line + at + lines) * a.stride, 0, at + lines < there, lines * last};
+    Ahead &ahead = few && at + lines < PANEL ? soon : next;
+    for (int64_t d = first; d < last; d += stretch) {
+      const int64_t depth = std::min(stretch, last - d);
+      if (copies) copy_strip<lines>(a, line + at, there - at, d, depth, near);
+      const float *from = copies ? near : a.data + (line + at) * a.stride + d;
+      for (int64_t p = 0; p * PANEL < columns; p++)
+        kernel(from, a.stride, reinterpret_cast<const float *>(b + p * bytes) + d * PANEL, depth,
+               vectors(columns - p * PANEL), c + (p * PANEL + at) * PANEL, d > 0, ahead, out);
+    }
+  };
+  if (LONE_STRIPS != STRIPS && few && lone)
+    each_strip<LONE_STRIPS>(each);
+  else
+    each_strip(each);
 }
 
 #endif

@@ -61,7 +61,7 @@ void product(const char *x, Weight weight, const float *bias, int64_t rows, int6
   const Target target{y, outputs, true};
   multiply(lines, outputs, x, rows, inputs, target, [&](int64_t column, int64_t row, const float *c) {
     alignas(64) float turned[PANEL * PANEL];
-    turn(c, turned);
+    turn(c, turned, std::min(PANEL, rows - row));
     finish(row, column, turned);
   });
 #endif
@@ -92,16 +92,16 @@ void product_packed(const char *x, Weight weight, const float *bias, int64_t row
   multiply(lines, outputs, x, rows, inputs, target, [&](int64_t line, int64_t row, const float *c) {
     alignas(64) float before[PANEL * PANEL] = {}, turned[PANEL * PANEL];
     float *step = reinterpret_cast<float *>(place(row, line));
-    const int64_t there = std::min(PANEL, outputs - line);
+    const int64_t there = std::min(PANEL, outputs - line), wide = vectors(rows - row) * LANES;
     for (int64_t i = 0; i < there; i++)
-      for (int64_t at = i * PANEL; at < (i + 1) * PANEL; at += LANES) {
+      for (int64_t at = i * PANEL; at < i * PANEL + wide; at += LANES) {
         const vfloat v = load(c + at) + bias[line + i];
         store(before + at, v);
         store(step + at, act<A>(v));
       }
     std::memset(step + there * PANEL, 0, (PANEL - there) * PANEL * 4);
     if (!u) return;
-    turn(before, turned);
+    turn(before, turned, std::min(PANEL, rows - row));
     each_vector(row, line, rows, outputs, turned,
                 [&](int64_t r, int64_t k, vfloat v, int n) { store_n(u + r * outputs + k, v, n); });
   });
