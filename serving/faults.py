@@ -57,6 +57,12 @@ class Unavailable(ServiceFault):
 
     status, code = 503, "loading"
 
+    @classmethod
+    def not_ready(cls, name: str, *, state: str, reason: str) -> Unavailable:
+        """For a model that is loading, or failed to; `reason` may be a sentence."""
+        code = "engine_failed" if state == "failed" else "loading"
+        return cls(f"model {name!r} is not ready: {reason.removesuffix('.')}.", code=code, retry_after=5.0)
+
 
 class DeadlineExceeded(ServiceFault):
     """The request's time was over before its answer was there."""

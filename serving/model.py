@@ -127,8 +127,7 @@ class LoadedModel:
     def _answerer(self) -> Answerer:
         hello = self.keeper.hello
         if hello is None:
-            code = "engine_failed" if self.state == "failed" else "loading"
-            raise Unavailable(f"model {self.name!r} is not ready: {self.reason}.", code=code, retry_after=5.0)
+            raise Unavailable.not_ready(self.name, state=self.state, reason=self.reason)
         return Answerer(self.keeper, hello, self._tokenizer, self._words, self._sentences)
 
 

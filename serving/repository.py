@@ -112,8 +112,7 @@ class ModelRepository:
         unknown_yet = [one for one in choice if not one.kinds()]
         if unknown_yet:  # loading, or failed to
             one = unknown_yet[0]
-            code = "engine_failed" if one.state == "failed" else "loading"
-            raise Unavailable(f"model {one.name!r} is not ready: {one.reason}.", code=code, retry_after=5.0)
+            raise Unavailable.not_ready(one.name, state=one.state, reason=one.reason)
         if name is not None:
             able = ", ".join(choice[0].kinds())
             raise WrongTask(f"model {name!r} was trained for {choice[0].task} and answers {able}, not {kind}.")

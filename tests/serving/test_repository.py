@@ -92,6 +92,8 @@ def test_a_model_that_is_not_there_fails_alone(opened, root):
     with pytest.raises(Unavailable) as caught:
         ask(repository, "b")
     assert (caught.value.status, caught.value.code) == (503, "engine_failed")
+    with pytest.raises(Unavailable, match=r"^model 'b' is not ready: .*vocab\.txt.*[^.]\.$"):
+        repository.for_kind("qa", "b")
 
 
 def test_a_model_that_still_loads_answers_503_and_says_how_far_it_is(opened):
