@@ -65,6 +65,15 @@ TASKS = {
         dev_file="ner/wnut17_emerging.dev.conll",
         metric="f1",
     ),
+    "weibo": RankTask(
+        config="ner_weibo",
+        train_file="zh/weiboNER_2nd_conll.train",
+        dev_file="zh/weiboNER_2nd_conll.dev",
+        metric="f1",
+    ),
+    "bc5cdr": RankTask(
+        config="ner_bc5cdr", train_file="ner/bc5cdr_train.txt", dev_file="ner/bc5cdr_dev.txt", metric="f1"
+    ),
 }
 
 

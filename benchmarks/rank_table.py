@@ -16,11 +16,12 @@ def table(results: Results) -> str:
     lines = [
         "# Ranked without training, and trained",
         "",
-        "`bert-ms hub rank` on 1,000 rows, and the same checkpoints trained on 2,000, those among them, for four "
-        "epochs, then scored "
-        "on rows that neither saw (the mean over the seeds; from the least to the greatest where there are several). "
-        "Scores in percent; in brackets after LogME and probe: 95 % intervals. `random` has weights that learned "
-        "nothing.",
+        "`bert-ms hub rank` on at most 1,000 rows, and the same checkpoints trained on at most 2,000, those among "
+        "them, for four epochs, then scored on at most 1,000 that neither saw (the mean over the seeds; from the least "
+        "to the greatest where there are several). Scores in percent; in brackets after LogME and probe: 95 % "
+        "intervals. Of tags at most 10,000 words are ranked: all in entities where there is room, and a part of the "
+        "others. "
+        "`random` has weights that learned nothing.",
         "",
         "`python benchmarks/rank.py --data DIR --work DIR --checkpoints minilm chinese=DIR`",
         "",
@@ -34,10 +35,12 @@ def table(results: Results) -> str:
         "pairs of which the ranking says that it can tell them apart: the interval of their difference to the first "
         "one has no 0.",
         "",
-        "| data | seeds | tau of LogME | tau of the probe | start from | best when trained | called pairs in the same "
-        "order |",
-        "|---|---|---|---|---|---|---|",
+        "| data | ranked | trained on | seeds | tau of LogME | tau of the probe | start from | best when trained | "
+        "called pairs in the same order |",
+        "|---|---|---|---|---|---|---|---|---|",
         *(line for name, ranking in rankings.items() for line in _agreement(name, ranking, results)),
+        "",
+        _summary(rankings, results),
         "",
     ]
     return "\n".join(lines)
@@ -67,8 +70,7 @@ def called(ranking: Mapping[str, Any], after: Mapping[str, float]) -> tuple[int,
 
 
 def _rows(name: str, ranking: Mapping[str, Any], results: Results) -> list[str]:
-    scores = {source: statistics.mean(values) for source, values in trained(name, results).items()}
-    by_probe = {c["source"]: c["probe"]["value"] for c in ranking["candidates"]}
+    scores, by_probe = _means(name, ranking, results), _values(ranking, "probe")
     lines = []
     for place, candidate in enumerate(ranking["candidates"], 1):
         source = candidate["source"]
@@ -81,7 +83,7 @@ def _rows(name: str, ranking: Mapping[str, Any], results: Results) -> list[str]:
             _spread(values),
             str(place),
             str(_place(source, by_probe)),
-            str(_place(source, scores)) if len(scores) == len(by_probe) else "",
+            str(_place(source, scores)) if scores else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
@@ -89,23 +91,47 @@ def _rows(name: str, ranking: Mapping[str, Any], results: Results) -> list[str]:
 
 def _agreement(name: str, ranking: Mapping[str, Any], results: Results) -> list[str]:
     values = trained(name, results)
-    after = {source: statistics.mean(some) for source, some in values.items()}
-    candidates = ranking["candidates"]
-    if len(after) < len(candidates):  # not all are trained yet
+    after = _means(name, ranking, results)
+    if not after:
         return []
-    logme = {c["source"]: c["logme"]["value"] for c in candidates}
-    probe = {c["source"]: c["probe"]["value"] for c in candidates}
     right, count = called(ranking, after)
+    rows, points = ranking["rows"], ranking["points"]
     cells = [
         name,
+        f"{rows:,} rows" + (f", {points:,} words" if points != rows else ""),
+        f"{ranking['available']:,} rows",
         str(min(map(len, values.values()))),
-        f"{kendall(logme, after):.2f}",
-        f"{kendall(probe, after):.2f}",
+        *(f"{kendall(_values(ranking, by), after):.2f}" for by in ("logme", "probe")),
         " or ".join(ranking["first"]),
         max(after, key=lambda source: after[source]),
         f"{right} of {count}",
     ]
     return [f"| {' | '.join(cells)} |"]
+
+
+def _summary(rankings: Mapping[str, Mapping[str, Any]], results: Results) -> str:
+    """In how many data sets the orders agree in full."""
+    found = [(ranking, after) for name, ranking in rankings.items() if (after := _means(name, ranking, results))]
+    full = [sum(kendall(_values(ranking, by), after) == 1 for ranking, after in found) for by in ("logme", "probe")]
+    best = sum(
+        ranking["candidates"][0]["source"] == max(after, key=lambda name: after[name]) for ranking, after in found
+    )
+    pairs = [called(ranking, after) for ranking, after in found]
+    return (
+        f"Of {len(found)} data sets the whole order by LogME is that of training in {full[0]}, that by the probe in "
+        f"{full[1]}; the first by LogME is the best when trained in {best}. Of {sum(count for _, count in pairs)} "
+        f"called pairs {sum(right for right, _ in pairs)} are in the same order when trained."
+    )
+
+
+def _means(name: str, ranking: Mapping[str, Any], results: Results) -> dict[str, float]:
+    """Mean score of every checkpoint when trained; nothing until all are."""
+    means = {source: statistics.mean(some) for source, some in trained(name, results).items()}
+    return means if len(means) == len(ranking["candidates"]) else {}
+
+
+def _values(ranking: Mapping[str, Any], by: str) -> dict[str, float]:
+    return {candidate["source"]: candidate[by]["value"] for candidate in ranking["candidates"]}
 
 
 def _place(source: str, scores: Mapping[str, float]) -> int:

@@ -25,7 +25,16 @@ CANDIDATES = [
     candidate("b", 0.4, 85, (-0.1, 0.3)),
     candidate("c", 0.1, 60, (0.2, 0.6)),
 ]
-RANKING = {"what": "rank", "task": "sst2", "measure": "accuracy", "first": ["a", "b"], "candidates": CANDIDATES}
+RANKING = {
+    "what": "rank",
+    "task": "sst2",
+    "rows": 100,
+    "points": 100,
+    "available": 200,
+    "measure": "accuracy",
+    "first": ["a", "b"],
+    "candidates": CANDIDATES,
+}
 
 
 def trainings(**scores: float) -> list[dict[str, Any]]:
@@ -46,7 +55,8 @@ def test_tau_counts_pairs_in_the_same_order(second: dict[str, float], tau: float
 def test_the_table_tells_places_and_agreement() -> None:
     text = rank_table.table([RANKING, *trainings(a=81.0, b=82.0, c=70.0)])
     assert "| sst2 | a | 0.5000 (0.4000 to 0.6000) | accuracy 80.0 (79.0 to 81.0) | 81.00 | 1 | 2 | 2 |" in text
-    assert "| sst2 | 1 | 0.33 | 1.00 | a or b | b | 1 of 1 |" in text
+    assert "| sst2 | 100 rows | 200 rows | 1 | 0.33 | 1.00 | a or b | b | 1 of 1 |" in text
+    assert "Of 1 data sets the whole order by LogME is that of training in 0, that by the probe in 1" in text
 
 
 def test_a_task_that_is_not_all_trained_has_no_agreement_yet() -> None:
