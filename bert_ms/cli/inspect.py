@@ -48,7 +48,12 @@ def _show_exported(path: Path, arguments: argparse.Namespace) -> None:
 
 
 def _sizes(config: BertConfig) -> str:
-    return ", ".join(f"{name} {getattr(config, name)}" for name in _SIZES)
+    names = list(_SIZES)
+    if config.relative_position != "none":  # NEZHA
+        names += ["relative_position", "max_relative_position"]
+    if config.position_embedding_type != "absolute":
+        names.append("position_embedding_type")
+    return ", ".join(f"{name} {getattr(config, name)}" for name in names)
 
 
 def _lines(found: Inspection) -> list[str]:
@@ -58,11 +63,9 @@ def _lines(found: Inspection) -> list[str]:
         f"  format       {found.format}, names of {found.origin}",
         f"  trained for  {found.task}",
         f"  parameters   {found.parameters:,} in {found.bytes / 1e6:,.1f} MB ({stored})",
-        f"  vocabulary   {', '.join(found.vocabulary) or 'none beside it: give model.vocab=FILE'}",
+        f"  vocabulary   {', '.join(found.vocabulary) or 'none beside it: put vocab.txt there, or give model.vocab=FILE'}",
         f"  network      {_sizes(found.config)}",
     ]
-    if found.config.relative_position != "none":
-        lines.append(f"               NEZHA: {found.config.relative_position}, {found.config.max_relative_position}")
     layers = [name for name, has in (("BiLSTM", found.config.has_lstm), ("CRF", found.config.has_crf)) if has]
     if layers:
         lines.append(f"  head         with {' and '.join(layers)}")

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from bert_ms import tasks
+from bert_ms.cli import main
 from bert_ms.errors import CheckpointError
 from bert_ms.hub import inspection
 from tests.support import PACKAGED_DATA, golden
@@ -51,6 +52,20 @@ def test_the_commands_words_and_its_json_agree_and_need_no_mindspore() -> None:
     assert "masked-lm                new, to be trained: predictions" in words.stdout
     values = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True).stdout)
     assert values["task"] == "token-classification" and values["lacks"]["token-classification"] == []
+
+
+@pytest.mark.parametrize(
+    ("fixture", "said"),
+    [
+        ("hf_bert_relative_key", "layer_norm_eps 1e-12, position_embedding_type relative_key\n"),
+        ("hf_nezha_model", "layer_norm_eps 1e-12, relative_position sinusoid, max_relative_position 64\n"),
+    ],
+)
+def test_positions_are_told_where_they_are_not_absolute(
+    fixture: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(golden(fixture))]) == 0
+    assert said in capsys.readouterr().out
 
 
 def test_a_file_that_is_none_is_refused() -> None:
