@@ -17,6 +17,7 @@ from bert_ms.hub.inspection import Inspection, inspect
 _SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size",
           "max_position_embeddings", "type_vocab_size", "hidden_act", "layer_norm_eps")  # fmt: skip
 _SHOWN = 5
+_NO_VOCABULARY = "none beside it: put vocab.txt there, or give model.vocab=FILE"
 
 
 def show(arguments: argparse.Namespace) -> None:
@@ -63,7 +64,7 @@ def _lines(found: Inspection) -> list[str]:
         f"  format       {found.format}, names of {found.origin}",
         f"  trained for  {found.task}",
         f"  parameters   {found.parameters:,} in {found.bytes / 1e6:,.1f} MB ({stored})",
-        f"  vocabulary   {', '.join(found.vocabulary) or 'none beside it: put vocab.txt there, or give model.vocab=FILE'}",
+        f"  vocabulary   {', '.join(found.vocabulary) or _NO_VOCABULARY}",
         f"  network      {_sizes(found.config)}",
     ]
     layers = [name for name, has in (("BiLSTM", found.config.has_lstm), ("CRF", found.config.has_crf)) if has]
