@@ -24,6 +24,8 @@ constexpr int LINES = 6;                         // rows whose sums fill the reg
 constexpr int VECTORS = LANES == 16 ? 4 : 2;     // with so many vectors of columns
 constexpr int64_t MOST_ROWS = 48;                // of a task,
 constexpr int64_t NEAR_BYTES = 640 << 10;        // fewer where what is kept of them would not fit a second-level cache
+constexpr int64_t FEW_ROWS = 32;                 // for which weights take longer to come than to be computed with
+constexpr int64_t GROUP = 4;                     // rows of a thread where those few are divided
 
 // sums + the four products of each lane, unsigned by signed bytes
 inline vint dot(vint sums, int32_t u, vint v) {
@@ -121,16 +123,15 @@ void tile(const Product &p, int64_t panel, const uint8_t *u, const Scale *scales
   }
 }
 
-// y[rows][stride] = x weight^T + bias of rounded rows; the columns of the last panel are all written.
-void multiply(const Product &p, int64_t rows, const uint8_t *u, const Scale *scales, float *y, int64_t stride) {
+// A panel's columns of y[rows][stride] = x weight^T + bias of rounded rows; those of the last panel are all written.
+void multiply(const Product &p, int64_t panel, int64_t rows, const uint8_t *u, const Scale *scales, float *y,
+              int64_t stride) {
   const int64_t bytes = row_bytes(p.depth);
-  for (int64_t panel = 0; panel * COLUMNS < p.columns; panel++) {
-    float *to = y + panel * COLUMNS;
-    int64_t r = 0;
-    for (; r + LINES <= rows; r += LINES) tile<LINES>(p, panel, u + r * bytes, scales + r, to + r * stride, stride);
-    for (; r + 2 <= rows; r += 2) tile<2>(p, panel, u + r * bytes, scales + r, to + r * stride, stride);
-    for (; r < rows; r++) tile<1>(p, panel, u + r * bytes, scales + r, to + r * stride, stride);
-  }
+  float *to = y + panel * COLUMNS;
+  int64_t r = 0;
+  for (; r + LINES <= rows; r += LINES) tile<LINES>(p, panel, u + r * bytes, scales + r, to + r * stride, stride);
+  for (; r + 2 <= rows; r += 2) tile<2>(p, panel, u + r * bytes, scales + r, to + r * stride, stride);
+  for (; r < rows; r++) tile<1>(p, panel, u + r * bytes, scales + r, to + r * stride, stride);
 }
 
 // meta: heads, act, wide, eps, scale of scores
@@ -171,63 +172,77 @@ struct Layer {
   }
 };
 
-// What a task keeps of its rows, in memory of its thread.
+// What a task keeps of its rows, in memory of its thread. Of few rows there is one task, which no thread runs alone: they
+// divide the panels of each product, so that none reads more of the weights than its part, and in between the rows.
 struct Kept {
+  int64_t rows;
+  bool divided;
   uint8_t *u;
   Scale *scales;
   float *hidden, *narrow, *wide;
   int64_t narrow_stride, wide_stride;
 
-  Kept(const Encoder &e, int64_t rows)
-      : u(reinterpret_cast<uint8_t *>(local_scratch(0, rows * row_bytes(std::max(e.width, e.wide))))),
+  Kept(const Encoder &e, int64_t rows, bool divided)
+      : rows(rows), divided(divided),
+        u(reinterpret_cast<uint8_t *>(local_scratch(0, rows * row_bytes(std::max(e.width, e.wide))))),
         scales(reinterpret_cast<Scale *>(local_scratch(1, rows * sizeof(Scale)))), hidden(floats(2, rows * e.width)),
         narrow(floats(3, rows * padded(3 * e.width))), wide(floats(4, rows * padded(e.wide))),
         narrow_stride(padded(3 * e.width)), wide_stride(padded(e.wide)) {}
 
   static float *floats(int slot, int64_t count) { return reinterpret_cast<float *>(local_scratch(slot, count * 4)); }
 
-  void round(const float *x, int64_t stride, int64_t rows, int64_t depth) const {
-    for (int64_t r = 0; r < rows; r++)
-      scales[r] = round_row<IDENTITY>(x + r * stride, depth, nullptr, u + r * row_bytes(depth));
+  template <class Body>  // body(row)
+  void each_row(Body &&body) const {
+    const int64_t group = divided ? GROUP : rows;
+    const auto some = [&](int64_t task) {
+      for (int64_t r = task * group; r < std::min(rows, (task + 1) * group); r++) body(r);
+    };
+    divided ? parallel(ceil_div(rows, group), some) : some(0);
   }
-  void round_active(int which, int64_t rows, int64_t depth) const {
+  void product(const Product &p, float *y, int64_t stride) const {
+    const auto one = [&](int64_t panel) { multiply(p, panel, rows, u, scales, y, stride); };
+    const int64_t panels = ceil_div(p.columns, COLUMNS);
+    if (divided) return parallel(panels, one);
+    for (int64_t panel = 0; panel < panels; panel++) one(panel);
+  }
+  void round(const float *x, int64_t r, int64_t depth) const {
+    scales[r] = round_row<IDENTITY>(x + r * depth, depth, nullptr, u + r * row_bytes(depth));
+  }
+  void round_active(int which, int64_t r, int64_t depth) const {
+    float *row = wide + r * wide_stride;
     with_act(which, [&](auto a) {
-      for (int64_t r = 0; r < rows; r++) {
-        float *row = wide + r * wide_stride;
-        scales[r] = round_row<decltype(a)::value>(row, depth, row, u + r * row_bytes(depth));
-      }
+      scales[r] = round_row<decltype(a)::value>(row, depth, row, u + r * row_bytes(depth));
     });
   }
 };
 
-// The rows of y [rows, width] become queries, keys and values.
-void project(const Encoder &e, const Layer &l, const Kept &k, const float *x, int64_t first, int64_t rows,
-             float *const *qkv) {
-  k.round(x + first * e.width, e.width, rows, e.width);
-  multiply(l.qkv, rows, k.u, k.scales, k.narrow, k.narrow_stride);
-  for (int64_t r = 0; r < rows; r++)
+// The rows of x [rows, width] become queries, keys and values from row `first` on.
+void project(const Encoder &e, const Layer &l, const Kept &k, const float *x, int64_t first, float *const *qkv) {
+  k.each_row([&](int64_t r) { k.round(x, r, e.width); });
+  k.product(l.qkv, k.narrow, k.narrow_stride);
+  for (int64_t r = 0; r < k.rows; r++)
     for (int part = 0; part < 3; part++)
       std::memcpy(qkv[part] + (first + r) * e.width, k.narrow + r * k.narrow_stride + part * e.width, e.width * 4);
 }
 
-// to = LayerNorm(x + residual), row by row
-void normalise(const Encoder &e, const float *x, int64_t stride, const float *residual, const float *weight, int64_t rows,
-               float *to) {
-  for (int64_t r = 0; r < rows; r++)
-    layer_norm_row({x + r * stride, residual + r * e.width, weight, Mask{}, 1, e.width, e.eps}, 0, weight + e.width,
-                   to + r * e.width);
+// to = LayerNorm(what the last narrow product made + residual) of a row
+void normalise(const Encoder &e, const Kept &k, const float *residual, const float *weight, int64_t r, float *to) {
+  layer_norm_row({k.narrow + r * k.narrow_stride, residual + r * e.width, weight, Mask{}, 1, e.width, e.eps}, 0,
+                 weight + e.width, to + r * e.width);
 }
 
 // What follows attention, of some rows: y = LayerNorm(h + outer(act(inner(h)))), h = LayerNorm(x + output(context)).
-void follow(const Encoder &e, const Layer &l, const Kept &k, const float *context, int64_t rows, float *y) {
-  k.round(context, e.width, rows, e.width);
-  multiply(l.output, rows, k.u, k.scales, k.narrow, k.narrow_stride);
-  normalise(e, k.narrow, k.narrow_stride, y, l.norms, rows, k.hidden);
-  k.round(k.hidden, e.width, rows, e.width);
-  multiply(l.inner, rows, k.u, k.scales, k.wide, k.wide_stride);
-  k.round_active(e.act, rows, e.wide);
-  multiply(l.outer, rows, k.u, k.scales, k.narrow, k.narrow_stride);
-  normalise(e, k.narrow, k.narrow_stride, k.hidden, l.norms + 2 * e.width, rows, y);
+void follow(const Encoder &e, const Layer &l, const Kept &k, const float *context, float *y) {
+  k.each_row([&](int64_t r) { k.round(context, r, e.width); });
+  k.product(l.output, k.narrow, k.narrow_stride);
+  k.each_row([&](int64_t r) {
+    normalise(e, k, y, l.norms, r, k.hidden);
+    k.round(k.hidden, r, e.width);
+  });
+  k.product(l.inner, k.wide, k.wide_stride);
+  k.each_row([&](int64_t r) { k.round_active(e.act, r, e.wide); });
+  k.product(l.outer, k.narrow, k.narrow_stride);
+  k.each_row([&](int64_t r) { normalise(e, k, k.hidden, l.norms + 2 * e.width, r, y); });
 }
 
 int64_t task_rows(const Encoder &e) {
@@ -245,24 +260,25 @@ using namespace bert;
 BERT_OPERATOR(bert_int8_layers, {
   const Encoder e(a);
   const int layers = (count - 4) / 3;
-  const int64_t block = task_rows(e), elements = e.rows * e.width;
+  const bool few = e.rows <= FEW_ROWS && threads() > 1;
+  const int64_t block = few ? e.rows : task_rows(e), elements = e.rows * e.width;
   float *y = a.f(count - 1), *parts[4];
   for (int k = 0; k < 4; k++) parts[k] = reinterpret_cast<float *>(scratch(LAYER_SLOT + k, elements * 4));
   const Attention attend{e.batch, e.heads, e.length, e.length, e.width, e.scale, a.data[1], true, Mask{}};
   const auto each = [&](auto &&body) {
     parallel(ceil_div(e.rows, block), [&](int64_t task) {
-      const Kept kept(e, block);
-      body(kept, task * block, std::min(block, e.rows - task * block));
+      body(Kept(e, std::min(block, e.rows - task * block), few), task * block);
     });
   };
   std::memcpy(y, a.f(0), elements * 4);
-  each([&](const Kept &k, int64_t first, int64_t rows) { project(e, Layer(e, a, 3), k, y, first, rows, parts); });
+  each([&](const Kept &k, int64_t first) { project(e, Layer(e, a, 3), k, y + first * e.width, first, parts); });
   for (int layer = 0; layer < layers; layer++) {
     attention(attend, parts[0], parts[1], parts[2], parts[3]);
     const Layer l(e, a, 3 + 3 * layer);
-    each([&](const Kept &k, int64_t first, int64_t rows) {
-      follow(e, l, k, parts[3] + first * e.width, rows, y + first * e.width);
-      if (layer + 1 < layers) project(e, Layer(e, a, 6 + 3 * layer), k, y, first, rows, parts);
+    each([&](const Kept &k, int64_t first) {
+      float *x = y + first * e.width;
+      follow(e, l, k, parts[3] + first * e.width, x);
+      if (layer + 1 < layers) project(e, Layer(e, a, 6 + 3 * layer), k, x, first, parts);
     });
   }
 })
