@@ -30,10 +30,11 @@ def serve(arguments: argparse.Namespace) -> int:
         flags[name.replace("-", "_")] = value
     resolving = application("resolving")
     settings = resolving.resolve(models=arguments.models, file=arguments.config, flags=flags)
+    places = {spec.name: _found(spec) for spec in settings.specs()}  # a misspelt name ends here, not once a minute
     if arguments.dry_run:
         print(resolving.as_yaml(settings), end="")
-        for spec in settings.specs():
-            print(f"# {spec.name}: {_found(spec)}")
+        for name, place in places.items():
+            print(f"# {name}: {place}")
         return 0
     if arguments.quiet and settings.log_level == "info":
         settings = settings.model_copy(update={"log_level": "warning"})

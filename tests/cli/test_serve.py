@@ -53,6 +53,7 @@ def test_the_environment_is_read(capsys: pytest.CaptureFixture[str], monkeypatch
         (["a=x", "a=y"], 2, "two models are called a"),
         (["nobody", "--dry-run"], 1, "nobody"),
         (["./nowhere", "--dry-run"], 1, "nowhere"),
+        (["minilm", "qa=./nowhere", "--port", "0", "--admin-port", "0"], 1, "nowhere"),
     ],
     ids=str,
 )
