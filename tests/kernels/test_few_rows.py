@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bert_ms.kernels import build
 from tests.kernels.calling import call
+from tests.kernels.compiling import compiled
 
 MANY = 64
 # Around what a vector, two of them and a whole panel hold, on processors of 4, 8 and 16 lanes.
@@ -26,35 +24,16 @@ PROCESSORS = {"native": None, "x86-64": ("-march=x86-64", ""), "haswell": ("-mar
 @pytest.fixture(scope="module", params=list(PROCESSORS))
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ctypes.CDLL]:
     """The dense layers of a processor."""
-    found = build.compiler()
-    if found is None:
-        pytest.skip("there is no C++ compiler ($CXX, g++, clang++ or ziglang)")
     if PROCESSORS[request.param] is None:
+        if build.compiler() is None:
+            pytest.skip("there is no C++ compiler ($CXX, g++, clang++ or ziglang)")
         loaded = ctypes.CDLL(str(build.library()))
     else:
         flag, needed = PROCESSORS[request.param]
-        if build.platform.machine().lower() not in ("x86_64", "amd64") or needed not in build._processor():
-            pytest.skip(f"needs an x86 processor{' with' if needed else ''}{needed}")
-        loaded = compiled(found, flag, tmp_path_factory.mktemp("few") / "few.so")
+        loaded = compiled(("gemm", "linear", "pool"), [flag], tmp_path_factory.mktemp("few"), needed=needed)
     loaded.bert_set_threads(2)
     yield loaded
     loaded.bert_set_threads(0)
-
-
-def compiled(found: build.Compiler, flag: str, made: Path) -> ctypes.CDLL:
-    command = [*found.command, *build.FLAGS, "-O1", flag]
-
-    def run(name: str) -> str:
-        target = made.with_name(f"{name}.o")
-        source = build.SOURCES / f"{name}.cpp"
-        done = subprocess.run([*command, "-c", str(source), "-o", str(target)], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return str(target)
-
-    with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(run, ("gemm", "linear", "pool")))
-    subprocess.run([*command, "-shared", *objects, "-o", str(made)], check=True)
-    return ctypes.CDLL(str(made))
 
 
 def normal(*shape: int) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from bert_ms.kernels import build
 from bert_ms.kernels.int8_weights import COLUMNS, QUAD, layer_arrays, rounded
 from tests.kernels import reference
 from tests.kernels.calling import call
+from tests.kernels.compiling import compiled
 
 ms = pytest.importorskip("mindspore")
 
@@ -112,23 +112,7 @@ def own() -> ctypes.CDLL:
 def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """The operators of another processor."""
     flags, needed = PROCESSORS[request.param]
-    found = build.compiler()
-    if found is None or build.platform.machine().lower() not in ("x86_64", "amd64") or needed not in build._processor():
-        pytest.skip(f"needs a C++ compiler and an x86 processor{' with' if needed else ''}{needed}")
-    made = tmp_path_factory.mktemp("int8") / "int8.so"
-    command = [*found.command, *build.FLAGS, "-O1", *flags]
-
-    def compiled(name: str) -> str:
-        target = made.with_name(f"{name}.o")
-        source = build.SOURCES / f"{name}.cpp"
-        done = subprocess.run([*command, "-c", str(source), "-o", str(target)], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return str(target)
-
-    with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(compiled, SOURCES))
-    subprocess.run([*command, "-shared", *objects, "-o", str(made)], check=True)
-    return ctypes.CDLL(str(made))
+    return compiled(SOURCES, flags, tmp_path_factory.mktemp("int8"), needed=needed)
 
 
 def run(library: ctypes.CDLL, one: Case) -> np.ndarray:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
 from math import erf
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bert_ms.kernels import build
 from tests.kernels.calling import call
+from tests.kernels.compiling import compiled
 
 ROWS, INPUTS, WIDE, OUTPUTS = 70, 40, 72, 48
 GELU = 1
@@ -20,16 +19,9 @@ GELU = 1
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """The native operators as a processor with tiles compiles them."""
-    found = build.compiler()
-    if found is None or " avx512bw" not in build._processor():
-        pytest.skip("needs a C++ compiler and a processor with AVX-512")
-    work = tmp_path_factory.mktemp("tiles")
-    sources = [str(build.SOURCES / f"{name}.cpp") for name in ("gemm", "linear", "attention", "pool")]
     emulated = ["-march=native", "-D__AMX_BF16__=1", "-include", str(Path(__file__).with_name("tiles.h"))]
-    command = [*found.command, *build.FLAGS, "-O1", *emulated, "-shared", *sources, "-o", str(work / "tiles.so")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    loaded = ctypes.CDLL(str(work / "tiles.so"))
+    sources = ("gemm", "linear", "attention", "pool")
+    loaded = compiled(sources, emulated, tmp_path_factory.mktemp("tiles"), needed=" avx512bw")
     loaded.bert_matrix_unit.restype = ctypes.c_char_p
     return loaded
 
