@@ -75,9 +75,9 @@ def mark_of(pid: int) -> str:
 
 
 def launcher(command: list[str], folder: Path) -> subprocess.Popen[str]:
-    """`launch` in a process of its own, to be sent signals."""
+    """`launch` in a process of its own, to be sent signals, which it heeds though the tests may run under nohup."""
     code = (
-        "import sys; from bert_ms.training.launch import launch; "
+        "import signal, sys; from bert_ms.training.launch import launch; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
         f"sys.exit(launch({[*command, 'wait']!r}, workers=2, device='cpu', log_dir='logs', grace_seconds=20))"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
