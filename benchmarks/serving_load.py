@@ -25,6 +25,7 @@ import sys
 import time
 import urllib.request
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import load_table, load_texts
 from benchmarks.load_client import Load
 from benchmarks.processor_time import Spent
-from benchmarks.serving_start import Servers, started
+from benchmarks.serving_start import Server, started
 
 HERE = Path(__file__).resolve().parent
 
@@ -46,8 +47,11 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     if options.int8 and not options.start:
         raise SystemExit("--int8 is for servers that are started here: give --start MODEL, or NAME=URL of one more.")
     with started(options.start, options.peer_source, with_int8=options.int8) as own:
-        servers = own if own.urls else Servers(dict(map(_named, options.servers)))
-        results = measure(servers, options.metrics or servers.metrics, options)
+        servers = own or dict(map(_named, options.servers))
+        if options.metrics:
+            first = next(iter(servers))
+            servers[first] = replace(servers[first], metrics=options.metrics)
+        results = measure(servers, options)
     text = load_table.table(results)
     print(text)
     about = {"date": datetime.date.today().isoformat(), "python": platform.python_version(), "cpus": os.cpu_count(),
@@ -60,50 +64,40 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     return results
 
 
-def measure(servers: Servers, metrics: str | None, options: argparse.Namespace) -> list[dict[str, Any]]:
+def measure(servers: dict[str, Server], options: argparse.Namespace) -> list[dict[str, Any]]:
     """One result for each length, load and server; servers take turns within each load."""
     loads = [("closed", clients) for clients in options.clients] + [("open", rate) for rate in options.rates]
     results = []
     for length in options.lengths:
         for loop, size in loads:
-            for name, url in servers.urls.items():
+            for name, server in servers.items():
                 seed = options.seed + zlib.crc32(f"{length} {loop} {size}".encode())
-                # Only the first server is ours where there are several: the others have no metrics of this form.
-                scrape = metrics if name == next(iter(servers.urls)) else None
-                result = run(url, loop, size, length, seed, scrape, servers.pids.get(name), options)
+                result = run(server, loop, size, length, seed, options)
                 results.append({"server": name, "loop": loop, "size": size, "length": length, **result,
                                 "load": f"c = {size:g}" if loop == "closed" else f"{size:g}/s"})  # fmt: skip
                 print(load_table.table(results[-1:]).splitlines()[-1], file=sys.stderr)
     return results
 
 
-def run(
-    url: str,
-    loop: str,
-    size: float,
-    length: str,
-    seed: int,
-    metrics: str | None,
-    pid: int | None,
-    options: argparse.Namespace,
-) -> dict[str, Any]:
+def run(server: Server, loop: str, size: float, length: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """One load on one server, after a shorter one that is not counted."""
     bodies = load_texts.requests(options.kind, length, seed, options.model)
     path = options.path or load_texts.path_of(options.kind)
     key = os.environ.get("BERTMS_API_KEY")
 
     async def loads() -> dict[str, Any]:
-        load = Load(url, path, key=key, timeout=options.timeout)
+        load = Load(server.url, path, key=key, timeout=options.timeout)
         if options.warm_up:
             await load.closed(bodies, 1 if loop == "open" else int(size), options.warm_up)
-        before, spent, begun = _scrape(metrics), pid and Spent.of(pid), time.perf_counter()
+        before, spent = _scrape(server.metrics), Spent.of(server.pid) if server.pid else None
+        begun = time.perf_counter()
         if loop == "closed":
             sent = await load.closed(bodies, int(size), options.seconds)
         else:
             sent = await load.open(bodies, size, options.seconds, seed)
         seconds = time.perf_counter() - begun
-        costs = Spent.of(pid).per_request_ms(spent, len(sent)) if pid and spent else {}
-        return {**load_table.summary(sent, seconds), **load_table.batches(before, _scrape(metrics)), **costs}
+        costs = Spent.of(server.pid).per_request_ms(spent, len(sent)) if server.pid and spent else {}
+        return {**load_table.summary(sent, seconds), **load_table.batches(before, _scrape(server.metrics)), **costs}
 
     return asyncio.run(loads())
 
@@ -117,9 +111,9 @@ def _scrape(url: str | None) -> dict[str, float]:
         return load_table.samples(response.read().decode())
 
 
-def _named(text: str) -> tuple[str, str]:
+def _named(text: str) -> tuple[str, Server]:
     name, found, url = text.partition("=")
-    return (name, url) if found and "/" not in name else (text.split("//")[-1], text)
+    return (name, Server(url)) if found and "/" not in name else (text.split("//")[-1], Server(text))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,8 +10,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peer_env import peer_python
@@ -21,23 +21,23 @@ START_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
-class Servers:
-    """Those that run.
+class Server:
+    """One that runs.
 
     Attributes:
-        urls: by name.
-        metrics: address of the first one's; None where there is none.
-        pids: of their processes, by name, of those that were started here.
+        url: that it answers on.
+        metrics: their address; None where it has none of our form.
+        pid: of its process, where it was started here.
     """
 
-    urls: Mapping[str, str] = field(default_factory=dict)
+    url: str
     metrics: str | None = None
-    pids: Mapping[str, int] = field(default_factory=dict)
+    pid: int | None = None
 
 
 @contextlib.contextmanager
-def started(model: str | None, peer_source: str | None, *, with_int8: bool = False) -> Iterator[Servers]:
-    """Ours and the peer's, on free ports.
+def started(model: str | None, peer_source: str | None, *, with_int8: bool = False) -> Iterator[dict[str, Server]]:
+    """Ours and the peer's by name, on free ports.
 
     Args:
         model: of ours: a directory, a catalogue name, or a YAML file of settings; None starts nothing.
@@ -45,7 +45,7 @@ def started(model: str | None, peer_source: str | None, *, with_int8: bool = Fal
         with_int8: start ours once more, in dtype int8.
     """
     if model is None:
-        yield Servers()
+        yield {}
         return
     from bert_ms.hub import catalogue
 
@@ -67,8 +67,8 @@ def started(model: str | None, peer_source: str | None, *, with_int8: bool = Fal
         processes = {name: stack.enter_context(_running(command)) for name, (_, command) in commands.items()}
         for name, process in processes.items():
             wait_ready(f"{urls[name]}/readyz", process)
-        pids = {name: process.pid for name, process in processes.items()}
-        yield Servers(urls, f"http://127.0.0.1:{ports[1]}/metrics", pids)
+        metrics = {"ours": f"http://127.0.0.1:{ports[1]}/metrics"}
+        yield {name: Server(urls[name], metrics.get(name), process.pid) for name, process in processes.items()}
 
 
 @contextlib.contextmanager

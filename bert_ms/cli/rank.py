@@ -20,7 +20,7 @@ def show(arguments: argparse.Namespace) -> None:
     """Rank, and print a table with what follows from it."""
     overrides = [item for item in arguments.given if _is_override(item)]
     sources = [item for item in arguments.given if not _is_override(item)]
-    config = _config(arguments, [*overrides, *arguments.overrides])
+    config = _config(arguments, overrides)
     with tqdm(unit=" rows", disable=arguments.quiet or None, leave=False) as bar:
 
         def watch(source: str, done: int, rows: int) -> None:
