@@ -157,7 +157,7 @@ def _operation(operation: Operation, has_keys: bool) -> dict[str, Any]:
         found["requestBody"] = {"required": not operation.is_body_optional, "content": content}
     gives = _ref(operation.gives) if isinstance(operation.gives, type) else dict(operation.gives)
     for status in operation.statuses:
-        headers = {**_ID, **(_TIMING if operation.is_counted else {})}
+        headers = {**_ID, **(_TIMING if operation.is_counted else {}), **(_RETRY if status in (429, 503) else {})}
         content = {operation.media: {"schema": gives}}
         if operation.raw is not None and operation.is_counted:
             content["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}

@@ -34,6 +34,9 @@ MEANINGS = {
     503: "The model is loading, restarting or going away: come again after Retry-After seconds",
     504: "The answer was not there in time",
 }
+# What no standard has: where the client is gone, for log and metrics alone.
+_OTHER_TITLES = {499: "Client Closed Request"}
+_AGAIN = (429, 503)  # always said with when to come again
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -79,8 +82,9 @@ class Refusal(Exception):
     def all_headers(self) -> dict[str, str]:
         """With Retry-After in whole seconds, at least one, where a later attempt may succeed."""
         found = dict(self.headers)
-        if self.retry_after is not None:
-            found["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
+        after = 1.0 if self.retry_after is None and self.status in _AGAIN else self.retry_after
+        if after is not None:
+            found["Retry-After"] = str(max(1, math.ceil(after)))
         return found
 
     def content_type(self, dialect: Dialect) -> str:
@@ -106,7 +110,7 @@ def internal_error() -> Refusal:
 
 def title(status: int) -> str:
     """`Not Found`."""
-    return HTTPStatus(status).phrase
+    return _OTHER_TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def _native(refusal: Refusal, request_id: str) -> dict[str, Any]:

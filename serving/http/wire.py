@@ -20,6 +20,7 @@ from .exchange import current
 from .problems import Refusal
 
 JSON = "application/json"
+LOADING_SECONDS = "5"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,8 +214,9 @@ class Wire:
 
 
 def as_json(value: Any, status: int = 200) -> Response:
-    """An answer in JSON; arrays of numpy may be in it."""
-    return Response(dumped(value), status, content_type=JSON)
+    """An answer in JSON; arrays of numpy may be in it. What is not ready says when to ask again."""
+    headers = {"Retry-After": LOADING_SECONDS} if status == 503 else None
+    return Response(dumped(value), status, headers, content_type=JSON)
 
 
 def dumped(value: Any) -> bytes:

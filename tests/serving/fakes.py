@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bert_ms.config import BertConfig
-from serving.faults import BadItem, DeadlineExceeded, ServiceFault, Unavailable, UnknownModel, WrongTask
+from serving.faults import BadItem, Cancelled, DeadlineExceeded, ServiceFault, Unavailable, UnknownModel, WrongTask
 from serving.service import KINDS, TIMINGS, Call, Reply, State
 
 WIDTH = 4
@@ -72,7 +72,7 @@ class FakeModel:
         while not self.release.wait(0.01):
             if call.cancelled.is_set():
                 self.cancelled += 1
-                raise Unavailable("the client went away.", code="cancelled")
+                raise Cancelled("the client is gone.")
             if time.monotonic() > call.deadline:
                 raise DeadlineExceeded("the answer was not there in time.")
 
