@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -143,12 +144,28 @@ def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
+def exposed_key_files(settings: ServerSettings) -> list[str]:
+    """A sentence on each file of keys that others on this machine may write to, or may read though keys stand in it."""
+    found = []
+    for name in ("api_keys_file", "admin_keys_file"):
+        path = getattr(settings, name)
+        if path is None:
+            continue
+        file = Path(path).expanduser()
+        mode, keys = file.stat().st_mode, _keys_of(path, name, [])
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            found.append(f"{name}: others may write keys of their own to {path}: chmod 600 it.")
+        elif mode & stat.S_IROTH and not all(key.startswith("sha256:") for key in keys):
+            found.append(f"{name}: everybody may read the keys in {path}: chmod 600 it, or keep hashes.")
+    return found
+
+
 def _keys_of(path: Any, name: str, problems: list[str]) -> list[str]:
     if not isinstance(path, str):
         return []
     try:
         with Path(path).expanduser().open("rb") as file:
-            text = file.read(MAX_KEY_FILE).decode()
+            text = file.read(MAX_KEY_FILE).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"{name}_file is {path}, which cannot be read: {error}.")
         return []

@@ -18,6 +18,9 @@ TOKENS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384)
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 # Refusals by the wire itself; those by the models are told by their observers.
 _OWN_REASONS = {"too_many_requests", "body_too_large", "missing_key", "unknown_key", "forbidden", "request_timeout"}
+_REASONS = {"queue_full", "deadline_exceeded", "client_closed_request", "loading", "draining", "engine_restarting",
+            "engine_failed"}  # fmt: skip
+_DEATHS = ("died", "unresponsive", "poisoned")
 
 
 class Metrics:
@@ -57,8 +60,10 @@ class Metrics:
         self.restarts = Counter("bertms_engine_restarts", "Engines started again", ("model", "reason"), **made)
         self.inflight = Gauge("bertms_inflight", "Requests being answered", **made)
         self.registry.register(_Levels(repository))
+        for reason in _OWN_REASONS | _REASONS:
+            self.rejected.labels(reason)
         for name in repository.names():
-            self.compiles.labels(name)
+            self._begin(name)
         repository.observers.append(self.observe)
 
     def observe(self, event: str, model: str = "", **values: Any) -> None:
@@ -76,6 +81,8 @@ class Metrics:
             self.restarts.labels(model, values["reason"]).inc()
         elif event == "compile":
             self.compiles.labels(model).inc()
+        elif event == "state":
+            self._begin(model)
 
     def count(self, exchange: Exchange, status: int) -> None:
         """A request that was answered or refused."""
@@ -91,6 +98,12 @@ class Metrics:
     def count_refused(self, code: str) -> None:
         """A request that was refused before it was one."""
         self.rejected.labels(code).inc()
+
+    def _begin(self, model: str) -> None:
+        """Begin at 0 with what may happen to a model: Prometheus takes no first sight of a number for its growth."""
+        self.compiles.labels(model)
+        for reason in _DEATHS:
+            self.restarts.labels(model, reason)
 
     def _labelled(self, metric: Any, *labels: str) -> Any:
         """A metric's part with these labels, which are few: kept, since the library's own look-up is slow."""

@@ -12,6 +12,7 @@ from types import FrameType
 
 from bert_ms.errors import BertMsError
 
+from ..resolving import exposed_key_files
 from ..service import Repository
 from ..settings import ModelSettings, ServerSettings
 from . import logs
@@ -47,6 +48,8 @@ def serve(settings: ServerSettings, repository: Repository | None = None) -> int
     logs.configure(settings)
     if logs.is_json(settings, sys.stderr):  # on a terminal the command has printed them
         logger.info("settings", extra={"values": {"settings": settings.shown()}})
+    for sentence in exposed_key_files(settings):
+        logger.warning(sentence)
     tracer = open_tracer(settings)
     files = _allow_files(2 * settings.max_connections + SPARE_FILES)
     if files < settings.max_connections:

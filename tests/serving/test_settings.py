@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from bert_ms.errors import ConfigError
-from serving.resolving import as_yaml, resolve
+from serving.resolving import as_yaml, exposed_key_files, resolve
 from serving.settings import ModelSettings, ServerSettings, hashed, is_loopback
 from serving.spec import ModelSpec
 
@@ -132,6 +132,31 @@ def test_keys_are_kept_as_hashes_and_never_shown(tmp_path: Path) -> None:
 def test_keys_that_are_none_are_refused_unseen(key: str) -> None:
     text = wrong(flags={"api_keys": [key]})
     assert "api_keys" in text and key not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "said"),
+    [
+        (KEY, 0o600, ""),
+        (KEY, 0o640, ""),
+        (KEY, 0o644, "api_keys_file: everybody may read the keys in"),
+        (hashed(KEY), 0o444, ""),
+        (hashed(KEY), 0o666, "api_keys_file: others may write keys of their own to"),
+        (KEY, 0o660, "api_keys_file: others may write keys of their own to"),
+    ],
+)
+def test_key_files_that_others_reach_are_told_of(tmp_path: Path, text: str, mode: int, said: str) -> None:
+    file = tmp_path / "keys"
+    file.write_text(text)
+    file.chmod(mode)
+    found = exposed_key_files(resolve(flags={"api_keys_file": str(file)}, environment={}))
+    assert len(found) == bool(said) and KEY not in str(found)
+    assert all(one.startswith(f"{said} {file}") for one in found)
+
+
+def test_a_key_file_of_another_systems_editor_is_read(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_bytes(b"\xef\xbb\xbf" + f"{KEY}\r\n".encode())
+    assert resolve(flags={"api_keys_file": str(tmp_path / "keys")}, environment={}).api_keys == (hashed(KEY),)
 
 
 def test_a_file_without_keys_is_refused(tmp_path: Path) -> None:

@@ -126,6 +126,18 @@ def test_every_metric_that_the_design_names_is_there(
     assert found["bertms_engine_up", ("answers",)] == 1
 
 
+def test_what_may_happen_begins_at_0(counted: tuple[FlaskClient, Metrics], repository: FakeRepository) -> None:
+    for observer in repository.observers:
+        observer("state", model="later", state="loading")
+    found = samples(counted[1])
+    for model in ("answers", "vectors", "later"):
+        assert found["bertms_compile_total", (model,)] == 0
+        for reason in ("died", "unresponsive", "poisoned"):
+            assert found["bertms_engine_restarts_total", (model, reason)] == 0
+    for reason in ("queue_full", "too_many_requests", "deadline_exceeded", "engine_restarting", "loading", "draining"):
+        assert found["bertms_rejected_total", (reason,)] == 0
+
+
 def test_what_clients_write_makes_no_label(counted: tuple[FlaskClient, Metrics]) -> None:
     client, metrics = counted
     for i in range(20):

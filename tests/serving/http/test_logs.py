@@ -56,10 +56,16 @@ def test_a_request_has_the_same_line_whether_or_not_somebody_else_listens() -> N
     assert [record.values for record in listening.heard] == [VALUES]  # type: ignore[attr-defined]
 
 
-def test_requests_are_not_written_where_they_are_not_asked_for() -> None:
-    stream = io.StringIO()
-    logs.configure(ServerSettings(log_format="json", log_requests=False), stream)
-    assert not logs.access_log.isEnabledFor(logging.INFO)
+@pytest.mark.parametrize(
+    ("level", "log_requests", "is_written"),
+    [("info", True, True), ("debug", True, True), ("warning", True, False), ("error", True, False),
+     ("info", False, False)],
+)  # fmt: skip
+def test_requests_are_written_where_they_and_their_level_are_asked_for(
+    level: str, log_requests: bool, is_written: bool
+) -> None:
+    logs.configure(ServerSettings(log_format="json", log_level=level, log_requests=log_requests), io.StringIO())
+    assert logs.access_log.isEnabledFor(logging.INFO) == is_written
 
 
 def test_text_for_people_goes_the_usual_way() -> None:
