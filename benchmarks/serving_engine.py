@@ -12,6 +12,7 @@ on the same model and `max_length`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -20,6 +21,7 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,23 +46,15 @@ MOST_SHAPES = 4  # that are named, the most frequent first
 def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     """Measure, print a table, and write what is to be written."""
     options = _parser().parse_args(arguments)
-    spec = ModelSpec(name="bare", source=options.model, threads=options.threads, engine=options.engine)
-    job = {"task": options.task, "engine": spec.engine, "device": spec.device, "dtype": None,
-           "threads": spec.threads, "allow_new_head": False,
-           "source": str(catalogue.resolve(options.model).resolve())}  # fmt: skip
     began = time.perf_counter()
-    engine = EngineProcess(job)
-    try:
-        started = bring_up(engine, spec, before=None, longest=options.max_length, accept=lambda hello: None,
-                           say=lambda reason: print(reason, file=sys.stderr))  # fmt: skip
+    with bare(options.model, task=options.task, engine=options.engine, threads=options.threads,
+              longest=options.max_length) as (engine, started):  # fmt: skip
         ready = time.perf_counter() - began
         results = [
             measure(engine, started, length, options.seconds, clients)
             for length in options.lengths
             for clients in (0, *options.clients)
         ]
-    finally:
-        engine.close()
     print(f"ready after {ready:.1f} s, {len(started.costs.warmed)} shapes")
     print(table(results))
     if options.json:
@@ -70,6 +64,30 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
                  "results": results}  # fmt: skip
         options.json.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return results
+
+
+@contextlib.contextmanager
+def bare(
+    model: str, *, task: str | None = None, engine: str = "auto", threads: int | None = None, longest: int | None = None
+) -> Iterator[tuple[EngineProcess, Started]]:
+    """An engine process that is warm, and what it said of its shapes.
+
+    Args:
+        model: a directory or a catalogue name.
+        task: whose network is run; None is the checkpoint's own.
+        engine: auto, cell or onnx.
+        threads: of one operator.
+        longest: tokens of the longest row.
+    """
+    spec = ModelSpec(name="bare", source=model, threads=threads, engine=engine)
+    job = {"task": task, "engine": spec.engine, "device": spec.device, "dtype": None, "threads": spec.threads,
+           "allow_new_head": False, "source": str(catalogue.resolve(model).resolve())}  # fmt: skip
+    process = EngineProcess(job)
+    try:
+        yield process, bring_up(process, spec, before=None, longest=longest, accept=lambda hello: None,
+                                say=lambda reason: print(reason, file=sys.stderr))  # fmt: skip
+    finally:
+        process.close()
 
 
 def measure(engine: EngineProcess, started: Started, length: str, seconds: float, clients: int) -> dict[str, Any]:

@@ -41,7 +41,7 @@ HERE = Path(__file__).resolve().parent
 
 def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     """Run the loads that are asked for, print their table, and write what is to be written."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     if not options.servers and not options.start:
         raise SystemExit("no server: give NAME=URL, or --start MODEL.")
     if options.int8 and not options.start:
@@ -116,7 +116,8 @@ def _named(text: str) -> tuple[str, Server]:
     return (name, Server(url)) if found and "/" not in name else (text.split("//")[-1], Server(text))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Its options, with their defaults."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("servers", nargs="*", metavar="[NAME=]URL")
     parser.add_argument("--start", metavar="MODEL", help="start `bert-ms serve` on it and the peer, and end them")

@@ -36,12 +36,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def started(model: str | None, peer_source: str | None, *, with_int8: bool = False) -> Iterator[dict[str, Server]]:
+def started(
+    model: str | None, peer_source: str | None, *, with_peer: bool = True, with_int8: bool = False
+) -> Iterator[dict[str, Server]]:
     """Ours and the peer's by name, on free ports.
 
     Args:
         model: of ours: a directory, a catalogue name, or a YAML file of settings; None starts nothing.
         peer_source: directory of the same model in Hugging Face's form.
+        with_peer: start the peer too.
         with_int8: start ours once more, in dtype int8.
     """
     if model is None:
@@ -51,14 +54,12 @@ def started(model: str | None, peer_source: str | None, *, with_int8: bool = Fal
 
     ports = [free_port() for _ in range(5)]
     settings = ["-c", model] if Path(model).suffix in (".yaml", ".yml") else [model]
-    source = peer_source or str(catalogue.resolve(model))
     own = [sys.executable, "-m", "bert_ms.cli", "serve", *settings, "--set", "log_requests=false", "-q"]
-    commands = {
-        "ours": (ports[0], [*own, "--port", str(ports[0]), "--admin-port", str(ports[1])]),
-        "Flask + Transformers": (
-            ports[2], [str(peer_python()), str(HERE / "serving_peer.py"), source, "--port", str(ports[2])],
-        ),
-    }  # fmt: skip
+    commands = {"ours": (ports[0], [*own, "--port", str(ports[0]), "--admin-port", str(ports[1])])}
+    if with_peer:
+        source = peer_source or str(catalogue.resolve(model))
+        peer = [str(peer_python()), str(HERE / "serving_peer.py"), source, "--port", str(ports[2])]
+        commands["Flask + Transformers"] = (ports[2], peer)
     if with_int8:
         int8 = [*own, "--dtype", "int8", "--port", str(ports[3]), "--admin-port", str(ports[4])]
         commands["ours, INT8"] = (ports[3], int8)

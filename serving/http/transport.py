@@ -257,7 +257,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._called: Callable[..., Any] = _nothing
         self.map: dict[int, Any] = {}
         self.answering = _Answering()
-        self._is_ending = threading.Event()
+        self._is_ending, self._is_closed = threading.Event(), False
+        self._trigger_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_short: Callable[[Any], bool] = lambda request: False
         self._turns: turns.Turns | None = None
@@ -298,7 +299,13 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """
         channel = self.answering.channel
         if not self._is_loop() and (channel is None or channel.awaits_loop()):
-            super().pull_trigger()
+            self._wake()
+
+    def _wake(self) -> None:
+        """As `pull_trigger`, whoever asks; nothing once the port is closed: its pipe's number may be another file's."""
+        with self._trigger_lock:
+            if not self._is_closed:
+                super().pull_trigger()
 
     def add_task(self, task: Any) -> None:
         """Have a connection's request answered: by a thread, or, where it is a short one, in turn with others."""
@@ -326,7 +333,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """
         self._called = application
         if is_short is not None and turns.are_there():
-            self._is_short, self._turns = is_short, turns.Turns(super().pull_trigger)
+            self._is_short, self._turns = is_short, turns.Turns(self._wake)
         self.accept_connections()
         name = f"port-{self.effective_port}"
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
@@ -367,6 +374,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.pull_trigger()
         if self._thread is not None:
             self._thread.join(5.0)
-        wasyncore.close_all(self.map, ignore_all=True)  # not by the loop: it must not close what is pulled above
         self.task_dispatcher.shutdown(timeout=1)
+        with self._trigger_lock:  # not by the loop, and not while it is pulled
+            self._is_closed = True
+        wasyncore.close_all(self.map, ignore_all=True)
         return is_idle

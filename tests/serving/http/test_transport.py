@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -318,6 +319,35 @@ def test_a_server_stops_whatever_its_loop_is_doing() -> None:
         assert server.stop(1.0)
         with pytest.raises(OSError):
             socket.create_connection(address, timeout=1.0)
+
+
+def test_an_answer_that_comes_after_the_end_writes_to_no_file_of_others() -> None:
+    server = transport.Server(host="127.0.0.1", port=0, settings=ServerSettings(), threads=2)
+    asked, may_end = threading.Event(), threading.Event()
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        asked.set()
+        assert may_end.wait(PATIENCE)
+        start_response("200 OK", [("Content-Length", "1")])
+        return [b"x"]
+
+    server.start(application)
+    theirs, ours = socket.socketpair()
+    with theirs, ours, socket.create_connection(("127.0.0.1", server.effective_port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert asked.wait(PATIENCE)
+        number = server.trigger.trigger
+        assert not server.stop(0.0)
+        os.dup2(ours.fileno(), number)  # as the system does, sooner or later, with a number that is free
+        try:
+            may_end.set()
+            wait_until(lambda: not server.task_dispatcher.threads)
+            server.pull_trigger()
+            theirs.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                theirs.recv(1)
+        finally:
+            os.close(number)
 
 
 def test_a_connection_is_kept(server: Running) -> None:
