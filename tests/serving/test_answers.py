@@ -45,14 +45,23 @@ class Opened:
         self.program: Program = open_program({**job, "allow_new_head": False})
         assert self.program.opened.format == engine
         spec = ModelSpec(name=name, source=str(source), shapes=SHAPES)
-        self.model = LoadedModel(spec, start=lambda job, *, on_exit: ProgramEngine(self.program, on_exit))
+        self.engines: list[ProgramEngine] = []
+        self.model = LoadedModel(spec, start=self._start)
         self.model.keeper.start()
         assert self.model.keeper.wait_started(120), self.model.reason
         # Rows alone, at lengths that are compiled already.
         self.pipeline = self.program.opened.pipeline(batch_size=1, max_length=tiny_models.LONGEST)
 
+    def _start(self, job: Any, *, on_exit: Callable[[], None]) -> ProgramEngine:
+        self.engines.append(ProgramEngine(self.program, on_exit))
+        return self.engines[-1]
+
     def reply(self, kind: str, inputs: Sequence[Any], **options: Any) -> Reply:
         return self.model.answer(kind, inputs, options, Call.within(60))
+
+    def batch_rows(self) -> set[int]:
+        """Rows of the batches that ran so far."""
+        return {rows for engine in self.engines for _, rows in engine.world.batches}
 
     def fault(self, kind: str, inputs: Sequence[Any], **options: Any) -> tuple[str, int | None]:
         with pytest.raises(ServiceFault) as caught:
@@ -248,6 +257,23 @@ def test_a_network_of_masked_words_answers_ids_at_their_gaps(opened):
     assert (caught.value.code, caught.value.index) == ("no_mask", 0)
 
 
+def test_an_answer_does_not_depend_on_what_it_is_computed_beside(opened):
+    words = KING.lower().rstrip(".").split()
+    texts = [" ".join(words[: 1 + number % len(words)] * (1 + number // 5)) for number in range(18)]
+    inputs = {"classify": texts, "embed": texts, "ner": texts,
+              "qa": [{"question": "who had an army?", "context": text} for text in texts]}  # fmt: skip
+    for kind, items in inputs.items():
+        together = opened(kind).reply(kind, items).results
+        alone = [opened(kind).reply(kind, [item]).results[0] for item in items]
+        if kind == "embed":
+            np.testing.assert_allclose(np.stack(together), np.stack(alone), atol=1e-4)
+            continue
+        for one, other in zip(together, alone, strict=True):
+            close(one, other)  # the same labels, spans and entities in the same order
+    sizes = {rows for model in inputs for rows in opened(model).batch_rows()}
+    assert 1 in sizes and max(sizes) > 1, "some ran together, and some alone"
+
+
 def test_every_moment_of_a_request_is_accounted_for(opened):
     call = Call.within(60)
     opened("qa").model.answer("qa", [{"question": "who?", "context": LONG}], {}, call)
@@ -301,11 +327,50 @@ def test_a_model_answers_only_what_its_head_allows(opened):
         opened("qa").reply("embed", ["a"])
 
 
-def test_hostile_texts_are_answered_like_any_other(opened):
-    family = "\U0001f468\u200d\U0001f469" * 5
-    texts = ["a" * 100_000, "\u0000\u0001", "\u202e", "[CLS][SEP][MASK]", family, "\u0130" * 9]
-    for name, kind in (("ner", "ner"), ("classify", "classify"), ("embed", "embed")):
-        assert len(opened(name).reply(kind, texts).results) == len(texts)
-    answered = opened("qa").reply("qa", [{"question": text, "context": text} for text in texts])
-    for text, result in zip(texts, answered.results, strict=True):
-        assert all(text[one["start"] : one["end"]] == one["text"] for one in result["answers"])
+UNICODE = {
+    "emoji": "\U0001f468\u200d\U0001f469\u200d\U0001f467 the king \U0001f469\U0001f3fd\u200d\U0001f680",
+    "combining marks": "cafe\u0301 a\u0308\u0323 the e\u0301tat A" + "\u0300" * 300 + " king",
+    "right to left": "\u05e9\u05dc\u05d5\u05dd the \u202eking\u202c \u0645\u0631\u062d\u0628\u0627 \ufdfa",
+    "fullwidth": "\uff34\uff48\uff45\u3000\uff2b\uff49\uff4e\uff47 \uff11\uff18\uff10\uff15 the king",
+    "Chinese": "\u56fd\u738b\u5728\u5df4\u9ece\u6709\u4e00\u652f\u5f3a\u5927\u7684\u519b\u961f" * 12,
+    "null": "the\u0000king \u0000\u0000 had\u0001 an army",
+    "dotted capital I": "\u0130stanbul \u0130\u0130\u0130 \u0131 the king \u1e9e\u00df \u0149 \u01f0",
+    "letters that become two": "\ufb01ne \ufb00ort \u00bd \u2167 the \u210cing",
+    "100,000 letters": "a" * 100_000,
+    "letters, then words": "ab" * 50_000 + " the king had an army",
+    "special tokens": "[CLS] the king [SEP] [MASK] had [PAD] [UNK] an army",
+    "special tokens side by side": "[CLS][SEP][MASK][MASK][UNK]the king",
+    "blanks of all kinds": "\n\n\tthe\r\nking\u2028had\u00a0an\u2003army\u2029\ufeff\u200b\u00ad",
+    "beyond 16 bits": "\U0001d400\U0001d41d\U0001d41a \U00010348 \U0002070e the king",
+    "nothing but a control character": "\u0001",
+}  # fmt: skip
+
+
+def test_places_count_code_points_of_the_text_whatever_stands_in_it(opened):
+    texts = list(UNICODE.values())
+    answered = opened("qa").reply("qa", [{"question": text[:20], "context": text} for text in texts], top_k=20)
+    found = {"ner": opened("ner").reply("ner", texts, aggregation="first"),
+             "crf": opened("crf").reply("ner", texts)}  # fmt: skip
+    tokens = opened("embed").reply("tokenize", texts)
+    for number, (name, text) in enumerate(UNICODE.items()):
+        answers = answered.results[number]["answers"]
+        assert [text[one["start"] : one["end"]] for one in answers] == [one["text"] for one in answers], name
+        for reply in found.values():
+            entities = reply.results[number]
+            assert [text[one["start"] : one["end"]] for one in entities] == [one["text"] for one in entities], name
+        offsets = tokens.results[number]["offsets"][1:-1]
+        assert all(0 <= start < end <= len(text) for start, end in offsets), name
+        assert offsets == sorted(offsets), name
+        if "king" in text and "\u202e" not in text:
+            assert any(one["text"] for one in answers) and any(found[kind].results[number] for kind in found), name
+
+
+def test_every_kind_answers_every_text(opened):
+    texts = list(UNICODE.values())
+    assert len(opened("classify").reply("classify", texts, truncate=True).results) == len(texts)
+    vectors = np.stack(opened("embed").reply("embed", texts, truncate=True).results)
+    assert np.isfinite(vectors).all() and vectors.shape == (len(texts), 16)
+    (scores,) = opened("embed").reply("similarity", [{"source": "king", "sentences": texts}], truncate=True).results
+    assert len(scores) == len(texts)
+    gaps = opened("fill-mask").reply("fill-mask", [f"{text} [MASK]" for text in texts], top_k=1).results
+    assert [len(one) for one in gaps] == [text.count("[MASK]") + 1 for text in texts]

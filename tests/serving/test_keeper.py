@@ -69,18 +69,18 @@ def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
         time.sleep(0.002)
 
 
-def test_no_answer_crosses_under_32_threads_with_100_requests_each(kept):
+def test_no_answer_crosses_under_64_threads_with_200_requests_each(kept):
     one = kept(max_queue_items=4096, max_queue_tokens=100_000)
 
     def client(number: int) -> None:
         rng = np.random.default_rng(number)
-        for _ in range(100):
+        for _ in range(200):
             rows = [rng.integers(1, 600, int(rng.integers(2, 65))).tolist() for _ in range(int(rng.integers(1, 3)))]
             for ids, outputs in zip(rows, one.ask(*rows, seconds=30), strict=True):
                 assert outputs.tolist() == ids
 
-    with ThreadPoolExecutor(32) as pool:
-        list(pool.map(client, range(32)))
+    with ThreadPoolExecutor(64) as pool:
+        list(pool.map(client, range(64)))
     stats = one.keeper.stats()
     assert stats["rows"] == sum(values["rows"] for values in one.told("batch"))
     assert (stats["queue_items"], stats["queue_tokens"], stats["inflight"], stats["errors"]) == (0, 0, 0, 0)

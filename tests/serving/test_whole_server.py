@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import re
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 
@@ -157,12 +164,98 @@ def test_inputs_are_refused_by_their_place(server: Running, kind: str, inputs: A
         assert body["errors"][0]["pointer"] == "/inputs/1"
 
 
-def test_ids_that_the_network_has_not_are_refused_and_harm_nobody(server: Running) -> None:
-    for bad in (-1, 10**6, 2**63 - 1):
+def test_ids_that_the_network_has_not_are_refused_and_harm_nobody(server: Running, folder: Path) -> None:
+    size = Tokenizer.from_pretrained(folder / "classify").vocab_size
+    for bad in (-1, size, 10**6, 2**63 - 1):
         tensor = {"name": "input_ids", "shape": [1, 2], "datatype": "INT64", "data": [1, bad]}
         status, body = server.post("/v2/models/classify/infer", {"inputs": [tensor]})
         assert (status, body["error"].split(":")[0]) == (422, "bad_ids")
     assert server.post("/api/v1/classify", {"inputs": "fine"})[0] == 200
+
+
+def connection_to(server: Running) -> HTTPConnection:
+    return HTTPConnection(*server.address, timeout=60)
+
+
+def send(connection: HTTPConnection, kind: str, inputs: Any, **options: Any) -> None:
+    body = json.dumps({"inputs": inputs, **options})
+    connection.request("POST", f"/api/v1/{kind}", body, {"Content-Type": "application/json"})
+
+
+def test_no_answer_crosses_between_64_clients_and_company_changes_none(server: Running) -> None:
+    words = TEXTS[0].lower().rstrip(".").split()
+    texts = [[f"{words[number % 8]} {client} {' '.join(words[: number % 9])}" for number in range(20)]
+             for client in range(64)]  # fmt: skip
+    together = [asked(server, "classify", inputs=some) for some in texts]
+
+    def client(number: int) -> None:
+        connection = connection_to(server)
+        for text, expected in zip(texts[number], together[number], strict=True):
+            send(connection, "classify", text)
+            answer = connection.getresponse()
+            found = json.loads(answer.read())["results"][0]
+            assert answer.status == 200
+            assert [one["label"] for one in found] == [one["label"] for one in expected], text
+            np.testing.assert_allclose([one["score"] for one in found], [one["score"] for one in expected], atol=1e-4)
+        connection.close()
+
+    assert len({text for some in texts for text in some}) == 64 * 20
+    scores = {round(one["score"], 4) for some in together for labels in some for one in labels}
+    assert len(scores) > 64, "an answer that crossed would be seen"
+    with ThreadPoolExecutor(64) as pool:
+        list(pool.map(client, range(64)))
+
+
+def metric(server: Running, name: str) -> float:
+    """A number, by its name with its labels."""
+    text = str(server.get("/metrics", admin=True)[1])
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    assert found, name
+    return float(found[1])
+
+
+@contextmanager
+def frozen(server: Running) -> Iterator[None]:
+    """Stop the engines while a block runs."""
+    engines = [child.pid for child in psutil.Process(server.process.pid).children()]
+    assert len(engines) == len(NAMES)
+    for pid in engines:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in engines:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_who_hangs_up_in_the_queue_costs_the_engine_nothing(server: Running) -> None:
+    rows, gone = 'bertms_batch_size_sum{model="embed"}', 'bertms_rejected_total{reason="client_closed_request"}'
+    before = {name: metric(server, name) for name in (rows, gone)}
+    clients = [connection_to(server) for _ in range(20)]
+    with frozen(server):
+        for client in clients:
+            send(client, "embed", "fine")
+        wait_until(lambda: metric(server, "bertms_inflight") == 20)
+        for client in clients[:15]:
+            client.close()
+        assert server.get("/livez")[0] == 200  # what was closed before is seen before
+    assert [client.getresponse().status for client in clients[15:]] == [200] * 5
+    wait_until(lambda: metric(server, "bertms_inflight") == 0)
+    assert metric(server, rows) - before[rows] <= 5 + 2, "those that were at the engine already, and those that wait"
+    assert metric(server, gone) - before[gone] >= 13
+    for client in clients:
+        client.close()
+
+
+def test_the_time_is_told_by_its_parts(server: Running) -> None:
+    connection = connection_to(server)
+    for kind, inputs in (("embed", "fine"), ("qa", {"question": "who?", "context": TEXTS[0]})):
+        send(connection, kind, inputs)
+        answer = connection.getresponse()
+        answer.read()
+        parts = r"tok;dur=[\d.]+, queue;dur=[\d.]+, infer;dur=[\d.]+, post;dur=[\d.]+"
+        assert re.fullmatch(parts, answer.headers["Server-Timing"])
+    connection.close()
 
 
 def test_numbers_and_models_are_told(server: Running) -> None:
@@ -181,7 +274,17 @@ def test_no_text_stands_in_the_log(server: Running) -> None:
     assert "France" not in log and "army" not in log
 
 
-def test_it_ends_in_order(server: Running) -> None:
-    assert server.end() == 0
+def test_it_ends_in_order_with_64_requests_waiting(server: Running) -> None:
+    clients = [connection_to(server) for _ in range(64)]
+    with frozen(server):
+        for number, client in enumerate(clients):
+            send(client, "classify" if number % 2 else "embed", f"fine {number}")
+        wait_until(lambda: metric(server, "bertms_inflight") == 64)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: server.get("/readyz")[0] == 503)
+    assert [client.getresponse().status for client in clients] == [200] * 64
+    assert server.process.wait(60) == 0
+    for client in clients:
+        client.close()
     assert "stopped" in [line["message"] for line in server.lines]
     assert [line for line in server.lines if line["level"] == "error"] == []
