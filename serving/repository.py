@@ -163,6 +163,7 @@ class ModelRepository:
             return
         served.refuse()
         _end(served, served.model)
+        logger.info("model taken out", extra={"values": {"model": name}})
         del served
         memory.give_back()
 
@@ -206,6 +207,8 @@ class ModelRepository:
             raise LoadFailed(f"model {spec.name!r} could not be loaded: {reason}")
         model.loaded_at = time.time()
         self._specs[spec.name] = spec
+        values = {"model": spec.name, "source": spec.source, "version": model.version}
+        logger.info("model loaded", extra={"values": values})
         if before is not None:
             _end(before, before.change(model))
             memory.give_back()  # the old model's
@@ -245,6 +248,8 @@ class ModelRepository:
 
     def _model(self, spec: ModelSpec) -> LoadedModel:
         def tell(event: str, **values: Any) -> None:
+            if event == "state":
+                logger.info("model", extra={"values": {"model": spec.name, **values}})
             for observer in list(self.observers):
                 try:
                     observer(event, model=spec.name, **values)

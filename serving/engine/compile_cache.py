@@ -9,7 +9,9 @@ that takes graphs from it compares every shape with them.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -20,6 +22,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from .shapes import Shape
+
+logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-5
 ROOMS = ("checkpoint", "config", "hub", "kernels", "model", "pipelines")
@@ -49,19 +53,23 @@ class CompileCache:
         self.is_reused = False
 
     def begin(self) -> bool:
-        """Compile into, or from, the folder from now on; False where another engine is at it.
+        """Compile into, or from, the folder from now on; False where another engine is at it, or it cannot be used.
 
         A folder that was not finished, or whose last user died with it, is begun anew.
         """
-        self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock.acquire(blocking=False)
+            if self._mark.exists() or not self._golden.is_file():
+                shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(exist_ok=True, mode=0o700)
+            self._mark.touch()
         except Timeout:
             return False
-        if self._mark.exists() or not self._golden.is_file():
-            shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(exist_ok=True, mode=0o700)
-        self._mark.touch()
+        except OSError as error:  # no room, no right, no folder: that costs time, and not the model
+            logger.warning("compiled graphs are not kept: %s", error)
+            self._lock.release()
+            return False
         self.is_reused = self._golden.is_file()
         self._switch(self.folder / "graphs")
         return True
@@ -80,14 +88,24 @@ class CompileCache:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._lock.release()
             raise Stale(problem)
-        if not self.is_reused:
-            scratch = self.folder / "golden.tmp.npz"
-            np.savez(scratch, **named)  # type: ignore[arg-type]
-            os.replace(scratch, self._golden)
-        os.utime(self._golden)
-        self._mark.unlink()
-        self._prune()
+        try:
+            if not self.is_reused:
+                self._keep(named)
+            os.utime(self._golden)
+            self._mark.unlink()
+            self._prune()
+        except OSError as error:  # what was compiled is right nevertheless
+            logger.warning("compiled graphs are not kept: %s", error)
+            shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
+
+    def _keep(self, named: Mapping[str, np.ndarray]) -> None:
+        """Write the outputs that a later start has to find again."""
+        data = io.BytesIO()
+        np.savez(data, **named)  # type: ignore[arg-type]
+        scratch = self.folder / "golden.tmp.npz"
+        scratch.write_bytes(data.getvalue())
+        os.replace(scratch, self._golden)
 
     def _difference(self, found: Mapping[str, np.ndarray]) -> str | None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,29 @@ def test_two_engines_do_not_meet_in_one_folder(tmp_path):
     assert first.begin() and not cache(tmp_path).begin()
     first.settle(OUTPUTS)
     assert cache(tmp_path).begin()
+
+
+@pytest.mark.parametrize("taken", ["", "key"])
+def test_a_folder_that_cannot_be_made_costs_the_cache_alone(tmp_path, caplog, taken):
+    place = tmp_path / "root"
+    if taken:
+        place.mkdir()
+        place = cache(place).folder
+    place.write_text("a file stands here")
+    place.parent.chmod(0o500)
+    assert not cache(tmp_path / "root").begin()
+    assert "compiled graphs are not kept" in caplog.text
+    place.parent.chmod(0o700)
+    place.unlink()
+    assert [run(tmp_path / "root"), run(tmp_path / "root")] == [False, True]
+
+
+def test_a_full_disk_costs_the_cache_alone(tmp_path, caplog, monkeypatch):
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_bytes", lambda self, data: os.write(os.open("/dev/full", os.O_WRONLY), data))
+        assert not run(tmp_path)
+    assert "No space left on device" in caplog.text and not list(tmp_path.glob("*/golden*"))
+    assert [run(tmp_path), run(tmp_path)] == [False, True]
 
 
 def test_old_graphs_are_deleted(tmp_path, monkeypatch):

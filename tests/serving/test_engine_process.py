@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -53,6 +54,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(root / "qa", root / "words")
     (root / "words" / "tokenizer.json").unlink()
     (root / "words" / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "king"]))
+    shutil.copytree(root / "qa", root / "shape")
+    config = json.loads((root / "shape" / "config.json").read_text())
+    (root / "shape" / "config.json").write_text(json.dumps({**config, "intermediate_size": 64}))
     return root
 
 
@@ -148,7 +152,8 @@ def test_a_model_is_loaded_anew_while_it_answers(repository, folder):
         for _ in range(3):
             pool.submit(client)
         try:
-            for broken, said in (("changed", "sha256 differs"), ("half", "half"), ("words", "word pieces")):
+            for broken, said in (("changed", "sha256 differs"), ("half", "half"), ("words", "word pieces"),
+                                 ("shape", "intermediate_size is 64 in the configuration, but 32")):
                 with pytest.raises(LoadFailed, match=said):
                     repository.load("qa", broken)
                 assert repository.get("qa").version == version and ready(repository)
