@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from bert_ms.hub import catalogue, store
 from bert_ms.hub.catalogue import Model
 
 
-def hub(arguments: argparse.Namespace) -> None:
+def hub(arguments: argparse.Namespace) -> int | None:
     """Do what was asked of the hub."""
-    _ACTIONS[arguments.action](arguments)
+    return _ACTIONS[arguments.action](arguments)
 
 
 def show_all(arguments: argparse.Namespace) -> None:
@@ -108,11 +109,11 @@ def publish(arguments: argparse.Namespace) -> None:
     print(publish_run(Path(arguments.run), Path(arguments.directory), name=arguments.new_name))
 
 
-def rank(arguments: argparse.Namespace) -> None:
-    """Order checkpoints by how they suit labelled data."""
+def rank(arguments: argparse.Namespace) -> int:
+    """Order checkpoints by how they suit labelled data; 1 where some could not be read."""
     from bert_ms.cli.rank import show
 
-    show(arguments)
+    return show(arguments)
 
 
 def _model(name: str) -> Model:
@@ -126,7 +127,7 @@ def _facts(model: Model) -> dict[str, Any]:
     return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(model).items()}
 
 
-_ACTIONS = {
+_ACTIONS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "list": show_all,
     "info": info,
     "add": add,

@@ -16,8 +16,8 @@ from bert_ms.pipelines.ranking import Interval, Ranking, rank
 _USUAL_LENGTH = "data.max_length=128"  # of runs without a configuration: their 384 is for passages
 
 
-def show(arguments: argparse.Namespace) -> None:
-    """Rank, and print a table with what follows from it."""
+def show(arguments: argparse.Namespace) -> int:
+    """Rank, and print a table with what follows from it; 1 where a checkpoint had to be left out."""
     overrides = [item for item in arguments.given if _is_override(item)]
     sources = [item for item in arguments.given if not _is_override(item)]
     config = _config(arguments, overrides)
@@ -31,6 +31,7 @@ def show(arguments: argparse.Namespace) -> None:
 
         found = rank(config, sources, rows=arguments.rows, by=arguments.by, watch=watch)
     print(json.dumps(found.to_dict(), indent=2) if arguments.json else table(found))
+    return 1 if found.failures else 0
 
 
 def table(found: Ranking) -> str:

@@ -18,6 +18,8 @@ from bert_ms.errors import CheckpointError
 HOME = "BERT_MS_MODELS"
 RECORD = ".files.json"
 MAX_GIGABYTES = 20.0
+_OF_A_RUN = "resolved_config.yaml"  # a folder that has it is that of a run
+_OF_TRAINING = ("checkpoints", "tensorboard")  # its folders that no model needs
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _WAIT_SECONDS = 3600
 
@@ -80,12 +82,14 @@ def placing(name: str) -> Iterator[Path]:
 def add(name: str, source: Path) -> Path:
     """Keep the files of a folder as model `name`; folders in it come along, links do not.
 
+    Of a run's folder what only its training needs stays behind: its checkpoints with their optimizers' state.
+
     Raises:
         CheckpointError: it is no folder, too large, or links out of itself.
     """
     if not source.is_dir():
         raise CheckpointError(f"{source} is no folder: name the one that holds the model's files.")
-    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
+    files = [path for path in sorted(source.rglob("*")) if path.is_file() and not _is_of_training(path, source)]
     home_of_files = source.resolve()
     for path in files:
         if home_of_files not in path.resolve().parents:
@@ -104,6 +108,10 @@ def add(name: str, source: Path) -> Path:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
     return folder(name)
+
+
+def _is_of_training(path: Path, source: Path) -> bool:
+    return (source / _OF_A_RUN).is_file() and path.relative_to(source).parts[0] in _OF_TRAINING
 
 
 def recorded(name: str) -> Mapping[str, str]:

@@ -90,6 +90,18 @@ def test_a_folder_that_was_added_is_a_source_by_its_name(capsys: pytest.CaptureF
     assert not store.folder("my-tags").exists()
 
 
+def test_of_a_run_what_only_training_needs_is_not_kept(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(TAGS, run)
+    shutil.copytree(TAGS, run / "card")
+    for folder in ("checkpoints", "tensorboard"):
+        (run / folder / "best").mkdir(parents=True)
+        (run / folder / "best" / "optimizer.safetensors").write_bytes(b"large")
+    assert (store.add("all", run) / "checkpoints").exists()  # nothing says that it is a run's
+    (run / "resolved_config.yaml").write_text("task: token-classification\n")
+    assert sorted(path.name for path in store.add("mine", run).iterdir() if path.is_dir()) == ["card"]
+
+
 def test_a_folder_without_weights_is_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert main(["hub", "add", "nothing", str(tmp_path / "empty")]) == 1

@@ -169,6 +169,21 @@ def test_an_interrupted_file_goes_on_where_it_was(
     assert encoding.encode_file(tiny, source, output, column="body", settings="b").resumed == 0
 
 
+def test_two_calls_do_not_write_one_file_at_a_time(tiny: Any, tmp_path: Path) -> None:
+    source, output = tmp_path / "texts.txt", tmp_path / "vectors.npy"
+    source.write_text("\n".join(TEXTS), encoding="utf-8")
+    said = list[str]()
+
+    def meanwhile(count: int) -> None:
+        with pytest.raises(DataError) as raised:
+            encoding.encode_file(tiny, source, output)
+        said.append(str(raised.value))
+
+    assert encoding.encode_file(tiny, source, output, watch=meanwhile).count == 4
+    assert said == [f"another process is writing {output}: wait for it, or name another file."]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, output.name])
+
+
 def test_parquet_asks_for_pyarrow_or_writes_it(tiny: Any, tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow.parquet")
     source = tmp_path / "texts.txt"

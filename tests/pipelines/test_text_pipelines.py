@@ -141,7 +141,7 @@ def test_questions_choices_and_next_sentences_have_the_promised_form(nlp: Any) -
     context = " ".join(TEXTS * 4)
     found = qa([{"question": "who?", "context": context}, {"question": "who?", "context": ""}], top_k=3)
     assert len(found[0]) == 3 and all(context[one["start"] : one["end"]] == one["answer"] for one in found[0])
-    assert found[1] == [{"answer": "", "score": 1.0, "start": 0, "end": 0}]
+    assert found[1] == [{"answer": "", "score": 0.0, "start": 0, "end": 0}]
     one = bert_ms.pipeline("multiple-choice", HERE / "encoder", **make)(
         {"context": TEXTS[0], "choices": [TEXTS[1], TEXTS[2], TEXTS[3]]}
     )

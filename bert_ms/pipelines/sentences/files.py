@@ -6,20 +6,23 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+import filelock
 import numpy as np
 
 from bert_ms import compat
 from bert_ms.errors import ConfigError, DataError, TooLongError, unknown
 from bert_ms.files import write_file
+from bert_ms.pipelines.sentences.formats import WRITERS
 
 Format = Literal["npy", "jsonl", "parquet"]
-FORMATS = ("npy", "jsonl", "parquet")
+FORMATS = tuple(WRITERS)
 CHUNK = 2048  # texts of a piece
 MAX_LINE = 10_000_000
 _MANIFEST = "manifest.json"
@@ -85,34 +88,58 @@ def encode_file(
         digest = _digest(source)
     except OSError as error:
         raise DataError(f"{called} cannot be read: {error.strerror or error}.") from error
-    parts = output.with_name(f"{output.name}.parts")
+    with _alone(output):
+        parts = output.with_name(f"{output.name}.parts")
+        try:
+            done = _begin(parts, {"file": digest, "column": column, "settings": settings, "chunk": CHUNK})
+            count = resumed = sum(len(np.load(part, mmap_mode="r")) for part in _parts(parts)[:done])
+            for number, texts in enumerate(_pieces(read_texts(source, column, called))):
+                if number < done:
+                    continue
+                try:
+                    vectors = np.concatenate(list(encoder.stream(texts)))
+                except TooLongError as error:
+                    where = f"{called}, line {number * CHUNK + (error.index or 0) + 1}"
+                    raise DataError(f"{where}: {error.counted}. {error.advice}") from None
+                _keep(parts / f"{number:07d}.npy", vectors)
+                count += len(texts)
+                if watch is not None:
+                    watch(count)
+            if not count:
+                raise DataError(f"{called} holds no text.")
+            WRITERS[format](output, _parts(parts), lambda: read_texts(source, column), encoder.width)
+        except DataError:
+            if not _parts(parts):  # nothing to go on from
+                shutil.rmtree(parts, ignore_errors=True)
+            raise
+        except OSError as error:
+            again = "see to that and give the same call again: it goes on from what is done"
+            raise DataError(f"{output} cannot be written ({error.strerror or error}): {again}.") from error
+        shutil.rmtree(parts)
+        return Encoded(path=output, count=count, width=encoder.width, resumed=resumed)
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Let no second call write the same file meanwhile.
+
+    Raises:
+        DataError: one does so already, or the folder cannot be written to.
+    """
+    path = output.with_name(f".{output.name}.lock")
+    lock = filelock.FileLock(path)
     try:
-        done = _begin(parts, {"file": digest, "column": column, "settings": settings, "chunk": CHUNK})
-        count = resumed = sum(len(np.load(part, mmap_mode="r")) for part in _parts(parts)[:done])
-        for number, texts in enumerate(_pieces(read_texts(source, column, called))):
-            if number < done:
-                continue
-            try:
-                vectors = np.concatenate(list(encoder.stream(texts)))
-            except TooLongError as error:
-                where = f"{called}, line {number * CHUNK + (error.index or 0) + 1}"
-                raise DataError(f"{where}: {error.counted}. {error.advice}") from None
-            _keep(parts / f"{number:07d}.npy", vectors)
-            count += len(texts)
-            if watch is not None:
-                watch(count)
-        if not count:
-            raise DataError(f"{called} holds no text.")
-        _WRITERS[format](output, _parts(parts), lambda: read_texts(source, column), encoder.width)
-    except DataError:
-        if not _parts(parts):  # nothing to go on from
-            shutil.rmtree(parts, ignore_errors=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise DataError(f"another process is writing {output}: wait for it, or name another file.") from None
     except OSError as error:
-        again = "see to that and give the same call again: it goes on from what is done"
-        raise DataError(f"{output} cannot be written ({error.strerror or error}): {again}.") from error
-    shutil.rmtree(parts)
-    return Encoded(path=output, count=count, width=encoder.width, resumed=resumed)
+        raise DataError(f"{output} cannot be written ({error.strerror or error}): name another file.") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
 
 
 def _check_place(output: Path, source: Path) -> None:
@@ -202,60 +229,9 @@ def _keep(path: Path, vectors: np.ndarray) -> None:
     os.replace(scratch, path)
 
 
-def _write_npy(output: Path, parts: Sequence[Path], texts: Callable[[], Iterator[str]], width: int) -> None:
-    count = sum(len(np.load(part, mmap_mode="r")) for part in parts)
-    header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
-    scratch = output.with_name(f".{output.name}.{os.getpid()}.part")
-    with scratch.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for part in parts:
-            file.write(np.load(part).tobytes())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, output)
-
-
-def _write_jsonl(output: Path, parts: Sequence[Path], texts: Callable[[], Iterator[str]], width: int) -> None:
-    scratch = output.with_name(f".{output.name}.{os.getpid()}.part")
-    with scratch.open("w", encoding="utf-8") as file:
-        for text, vector in zip(texts(), _rows(parts), strict=True):
-            numbers = [float(str(value)) for value in vector]  # the shortest digits that float32 reads back
-            file.write(json.dumps({"text": text, "vector": numbers}, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, output)
-
-
-def _write_parquet(output: Path, parts: Sequence[Path], texts: Callable[[], Iterator[str]], width: int) -> None:
-    pyarrow = compat.require("pyarrow", purpose="write parquet files")
-    parquet = compat.require("pyarrow.parquet", purpose="write parquet files")
-    schema = pyarrow.schema([("text", pyarrow.string()), ("vector", pyarrow.list_(pyarrow.float32(), width))])
-    scratch = output.with_name(f".{output.name}.{os.getpid()}.part")
-    words = texts()
-    with parquet.ParquetWriter(scratch, schema) as writer:
-        for part in parts:
-            vectors = np.load(part)
-            column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors.reshape(-1)), width)
-            some = pyarrow.array(list(islice(words, len(vectors))), pyarrow.string())
-            writer.write_table(pyarrow.Table.from_arrays([some, column], schema=schema))
-    os.replace(scratch, output)
-
-
-def _rows(parts: Iterable[Path]) -> Iterator[np.ndarray]:
-    for part in parts:
-        yield from np.load(part)
-
-
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-_WRITERS: dict[str, Callable[[Path, Sequence[Path], Callable[[], Iterator[str]], int], None]] = {
-    "npy": _write_npy,
-    "jsonl": _write_jsonl,
-    "parquet": _write_parquet,
-}

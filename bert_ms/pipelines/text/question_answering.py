@@ -36,7 +36,7 @@ class QuestionAnswering(TextPipeline):
 
         Returns:
             {"answer": text, "score": probability among the candidates, "start", "end": characters of the context} each;
-            an answer that is empty has start and end 0.
+            an answer that is empty has start and end 0, and, of a passage without words, the score 0.
         """
         examples = []
         for index, item in enumerate(inputs):
@@ -65,6 +65,6 @@ class QuestionAnswering(TextPipeline):
                 for c in prediction.candidates
             ]
             found.sort(key=lambda one: one["answer"] != prediction.text)  # the chosen one first, the others as they are
-            found = found or [{"answer": "", "score": 1.0, "start": 0, "end": 0}]
+            found = found or [{"answer": "", "score": 0.0, "start": 0, "end": 0}]
             answers.append(found[0] if top_k == 1 else found[:top_k])
         return answers
