@@ -249,7 +249,7 @@ class ModelRepository:
     def _model(self, spec: ModelSpec) -> LoadedModel:
         def tell(event: str, **values: Any) -> None:
             if event == "state":
-                logger.info("model", extra={"values": {"model": spec.name, **values}})
+                logger.info("model state", extra={"values": {"model": spec.name, **values}})
             for observer in list(self.observers):
                 try:
                     observer(event, model=spec.name, **values)

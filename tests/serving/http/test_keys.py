@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from typing import Any
 
 import pytest
@@ -40,6 +41,35 @@ def test_every_route_is_in_one_of_the_lists(guarded: FlaskClient) -> None:
     named = {path.replace("vectors", "{name}") for path in GUARDED if path != "/v2/models/vectors/ready"}
     assert {path for path in told if "{version}" not in path} == named | {"/v2/models/{name}/ready"}
     assert set(paths) - told == set(OPEN)
+
+
+def test_no_operation_but_the_open_ones_is_reached_without_a_key(guarded: FlaskClient) -> None:
+    tries: list[tuple[dict[str, str], int]] = [
+        ({}, 401), ({"Authorization": f"Bearer {KEY}x"}, 401), ({"X-Api-Key": ADMIN_KEY}, 403),
+    ]  # fmt: skip
+    version, asked = f"{sum(map(ord, 'vectors')):012x}", 0
+    for rule in guarded.application.url_map.iter_rules():
+        if rule.rule in OPEN or rule.rule.startswith("/static/"):
+            continue
+        path = rule.rule.replace("<name>", "vectors").replace("<version>", version)
+        for method in rule.methods - {"OPTIONS", "HEAD"}:
+            for given, status in tries:
+                assert guarded.open(path, method=method, json={}, headers=given).status_code == status, path
+            asked += 1
+    assert asked == 20
+
+
+def test_a_key_is_compared_with_each_hash_in_constant_time(
+    guarded: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[str, str]] = []
+    compare = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append((a, b)) or compare(a, b))
+    for key, status in ((KEY, 200), (KEY + "2", 200), ("x" * 24, 401)):
+        compared.clear()
+        assert ask(guarded, "/info", Authorization=f"Bearer {key}").status_code == status
+        assert len(compared) >= 2 and all(len(a) == len(b) == len("sha256:") + 64 for a, b in compared)
+        assert KEY not in str(compared)
 
 
 @pytest.mark.parametrize("path", OPEN)
