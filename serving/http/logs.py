@@ -15,7 +15,7 @@ import orjson
 from ..settings import ServerSettings
 from .exchange import known
 
-ROOTS = ("bert_ms", "serving", "bert_ms_serving", "waitress")
+ROOTS = ("bert_ms", "serving", "bert_ms_serving", "waitress", "opentelemetry")
 access_log = logging.getLogger("bert_ms.access")
 _REQUEST = "request"
 
