@@ -57,7 +57,7 @@ export function rows(given, root, prefix = "", depth = 0) {
     found.push({
       name: prefix + name, type: typeName(value, root), required: (schema.required || []).includes(name),
       note: [field.description, bounds(value, root)].filter(Boolean).join(" · "),
-      fallback: "default" in field ? JSON.stringify(field.default) : "",
+      fallback: (field.default ?? null) === null ? "" : JSON.stringify(field.default),
     });
     for (const [inner, mark] of inside(field, root)) found.push(...rows(inner, root, `${prefix}${name}${mark}.`, depth + 1));
   }

@@ -148,6 +148,15 @@ def test_texts_are_classified_as_by_the_pipeline(opened):
     assert [one["score"] for one in each] == pytest.approx([1 / (1 + np.exp(-one["score"])) for one in raw])
 
 
+@pytest.mark.parametrize("name", ["score", "topics"])
+def test_numbers_and_several_labels_are_those_of_the_pipeline(opened, name):
+    one = opened(name)
+    inputs = [KING, (KING, "They were happy."), "war"]
+    close(one.reply("classify", inputs).results, one.pipeline(inputs, top_k=None))
+    sums = [sum(label["score"] for label in labels) for labels in one.reply("classify", inputs).results]
+    assert all(abs(total - 1) > 1e-3 for total in sums), "no label's share of one"
+
+
 def test_long_texts_are_cut_only_where_that_is_asked_for(opened):
     assert opened("classify").fault("classify", ["war", LONG]) == ("too_long", 1)
     reply = opened("classify").reply("classify", ["war", LONG], truncate=True)

@@ -143,6 +143,25 @@ def test_every_kind_shows_its_answer(page: Any) -> None:
     assert page.locator("#panel-live td .state").all_inner_texts() == ["ready"] * 5
 
 
+def test_a_number_is_not_shown_as_a_probability(page: Any) -> None:
+    answer = submit(page, "classify", Text="number")
+    assert answer.locator(".verdict").inner_text() == "0.400 stars"
+    assert answer.locator(".bar").count() == 0
+
+
+def test_the_times_of_requests_are_summed_up_rightly(page: Any) -> None:
+    for _ in range(2):
+        submit(page, "classify", Text="fine")
+    page.click("#tab-live")
+    times = page.evaluate(
+        "import('/static/api.js').then((api) => api.record.filter((o) => o.status === 200).map((o) => o.total))"
+    )
+    times.sort()
+    middle = times[-(-len(times) // 2) - 1]
+    shown = f"{middle:.1f} ms" if middle < 10 else f"{middle:.0f} ms"
+    assert f"{len(times)} answered; half within {shown}, 95 %" in page.inner_text("#panel-live")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -11,11 +11,14 @@ TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 MODELS: dict[str, dict[str, Any]] = {
     "qa": {"task": "question-answering"},
     "classify": {"task": "sequence-classification", "labels": ("good", "bad", "ugly")},
+    "score": {"task": "sequence-classification", "labels": ("score",), "problem_type": "regression"},
+    "topics": {"task": "sequence-classification", "labels": ("a", "b", "c"),
+               "problem_type": "multi_label_classification"},
     "ner": {"task": "token-classification", "labels": TAGS},
     "crf": {"task": "token-classification", "labels": TAGS, "has_crf": True},
     "fill-mask": {"task": "masked-lm"},
     "embed": {"task": "encoder"},
-}
+}  # fmt: skip
 LONGEST = 64
 
 

@@ -30,8 +30,9 @@ export function build(models) {
 
 function show(labels) {
   if (!labels.length) return [el("p", {}, "The model gave no label.")];
-  const regression = labels.length === 1 && (labels[0].score < 0 || labels[0].score > 1);
-  if (regression) return [el("p.verdict", {}, el("strong", {}, labels[0].score.toFixed(3)), " ", labels[0].label)];
+  if (labels.length === 1) { // one output is a number, not a probability
+    return [el("p.verdict", {}, el("strong", {}, labels[0].score.toFixed(3)), el("span.quiet", { dir: "auto" }, ` ${labels[0].label}`))];
+  }
   const bars = el("ol.bars", {});
   const draw = (count) => fill(bars, labels.slice(0, count).map((one, i) => bar(one.label, one.score, { best: i === 0 })));
   draw(SHOWN);

@@ -78,7 +78,7 @@ function table(models) {
 function chart() {
   const done = record.filter((one) => one.status === 200).map((one) => one.total).sort((a, b) => a - b);
   if (!record.length) return [el("p.quiet", {}, "None yet: ask something in another tab.")];
-  const at = (share) => done[Math.min(done.length - 1, Math.floor(share * done.length))];
+  const at = (share) => done[Math.max(0, Math.ceil(share * done.length) - 1)];
   const rows = record.slice(-SHOWN).reverse();
   const longest = Math.max(...rows.map((one) => one.total), 1);
   return [

@@ -43,7 +43,8 @@ function show(entities, text) {
     el("p.passage", { dir: "auto" }, marked(text, marks)),
     el("h3", {}, "Found"),
     el("div.scroll", { tabindex: "0", role: "region", "aria-label": "Entities found" }, el("table", {}, el("thead", {}, el("tr", {},
-      ["Entity", "Kind", "Score", "Place"].map((name) => el("th", { scope: "col" }, name)))),
+      ["Entity", "Kind"].map((name) => el("th", { scope: "col" }, name)),
+      ["Score", "Place"].map((name) => el("th.number", { scope: "col" }, name)))),
     el("tbody", {}, entities.map((one) => el("tr", {}, el("td", { dir: "auto" }, one.text), el("td", {}, one.entity),
       el("td.number", {}, percent(one.score)), el("td.number", {}, `${one.start}–${one.end}`)))))),
   ];
