@@ -30,6 +30,7 @@ class PlainPredictRequest(Taken):
         Discriminator(one_or_many),
     ]
     raw_scores: bool = Field(False, description="the network's own numbers in place of probabilities")
+    truncate: bool = False
 
 
 class PlainEmbedReply(RootModel[list[list[float]]]):
@@ -50,7 +51,8 @@ def register(wire: Wire) -> None:
 
     def predict(body: PlainPredictRequest) -> list[Any]:
         inputs = [tuple(one) if isinstance(one, list) else one for one in _inputs(body.inputs)]
-        results = wire.ask("classify", None, inputs, {"activation": "none" if body.raw_scores else None})[1].results
+        options = {"activation": "none" if body.raw_scores else None, "truncate": body.truncate}
+        results = wire.ask("classify", None, inputs, options)[1].results
         found: list[Any] = results if isinstance(body.inputs, list) else results[0]
         return found
 

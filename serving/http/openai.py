@@ -41,6 +41,7 @@ class EmbeddingsRequest(Taken):
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1, le=65_536)
     user: str | None = Field(None, max_length=1000, description="taken, and not used")
+    truncate: bool = Field(False, description="not OpenAI's: cut texts that are too long, which is an error otherwise")
 
 
 class Embedding(Given):
@@ -90,7 +91,8 @@ def register(wire: Wire) -> None:
         is_many = _kind(body.input) in (_TEXTS, _MANY_IDS)
         inputs = body.input if is_many else [body.input]
         current().pointer = (lambda index: f"/input/{index}") if is_many else (lambda index: "/input")
-        model, reply = wire.ask("embed", body.model, inputs, {"dimensions": body.dimensions})
+        options = {"dimensions": body.dimensions, "truncate": body.truncate}
+        model, reply = wire.ask("embed", body.model, inputs, options)
         vectors = encoded(reply.results, body.encoding_format)
         tokens = current().tokens
         return {

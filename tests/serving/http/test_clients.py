@@ -36,7 +36,9 @@ def openai_client(server: Running) -> Iterator[Any]:
 
 @pytest.mark.parametrize("given", ["fine", ["fine", "good day"], [1, 7, 2], [[1, 7, 2], [1, 2]]], ids=str)
 def test_openais_client_gets_vectors(openai_client: Any, given: Any) -> None:
-    usual = openai_client.embeddings.create(input=given, model="vectors")  # it asks for base64
+    raw = openai_client.embeddings.with_raw_response.create(input=given, model="vectors")
+    assert all(isinstance(one["embedding"], str) for one in json.loads(raw.text)["data"]), "it asks for base64"
+    usual = raw.parse()
     floats = openai_client.embeddings.create(input=given, model="vectors", encoding_format="float")
     assert [one.embedding for one in usual.data] == [one.embedding for one in floats.data]
     assert all(len(one.embedding) == 4 for one in usual.data)

@@ -77,6 +77,26 @@ def test_openai_refuses_what_is_neither(client: FlaskClient, given: Any) -> None
     assert response.json["error"]["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize(
+    ("path", "model", "body"),
+    [("/v1/embeddings", "vectors", {"input": "a"}), ("/embed", "vectors", {"inputs": "a"}),
+     ("/predict", "answers", {"inputs": "a"}), ("/api/v1/classify", "answers", {"inputs": "a"}),
+     ("/api/v1/embed", "vectors", {"inputs": "a"})],
+)  # fmt: skip
+def test_what_is_too_long_is_cut_only_where_that_is_asked_for(
+    make_client: Any, repository: Any, path: str, model: str, body: dict[str, Any]
+) -> None:
+    seen: list[Any] = []
+    answer = repository.models[model].answer
+    repository.models[model].answer = lambda kind, inputs, options, call: (
+        seen.append(options.get("truncate", False)) or answer(kind, inputs, options, call)
+    )
+    client = make_client()
+    for given, cut in (({}, False), ({"truncate": True}, True)):
+        assert client.post(path, json={**body, **given}).status_code == 200
+        assert seen.pop() == cut and not seen
+
+
 def test_openai_says_which_input_is_at_fault(client: FlaskClient) -> None:
     error = client.post("/v1/embeddings", json={"input": ["a", ""]}).json["error"]
     assert (error["code"], error["param"]) == ("empty_input", "input")
