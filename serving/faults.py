@@ -10,6 +10,7 @@ class ServiceFault(Exception):
         detail: what was given, what was expected, what to do; safe to show to a client.
         code: stable snake_case name; None takes the class's own.
         index: number of the input that is at fault, from 0; None where it is no single one.
+        field: name of the option that is at fault, or "model"; None where it is none.
         retry_after: seconds after which the same request may succeed; None where it will not.
 
     Attributes:
@@ -20,10 +21,16 @@ class ServiceFault(Exception):
     code = "internal_error"
 
     def __init__(
-        self, detail: str, *, code: str | None = None, index: int | None = None, retry_after: float | None = None
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        index: int | None = None,
+        field: str | None = None,
+        retry_after: float | None = None,
     ):
         super().__init__(detail)
-        self.detail, self.index, self.retry_after = detail, index, retry_after
+        self.detail, self.index, self.field, self.retry_after = detail, index, field, retry_after
         if code is not None:
             self.code = code
 

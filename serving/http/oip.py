@@ -11,7 +11,7 @@ from flask import Response
 
 from bert_ms import __version__
 
-from ..faults import EngineError, UnknownModel
+from ..faults import EngineError, ServiceFault, UnknownModel
 from ..service import ServedModel
 from . import tensors
 from .bodies import validated
@@ -181,7 +181,11 @@ def _of_texts(
             raise refused("/inputs", "text and text_pair have to hold as many texts as each other.")
         inputs = list(zip(inputs, texts["text_pair"], strict=True))
     exchange.pointer = lambda index: f"/inputs/0/data/{index}"
-    _, reply = wire.ask(kind, model.name, inputs, chosen.model_dump())
+    try:
+        _, reply = wire.ask(kind, model.name, inputs, chosen.model_dump())
+    except ServiceFault as fault:
+        fault.field = f"parameters/{fault.field}" if fault.field in options else None
+        raise
     return _outputs(kind, reply.results)
 
 

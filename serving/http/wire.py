@@ -11,7 +11,7 @@ import orjson
 from flask import Flask, Response, request
 from pydantic import BaseModel
 
-from ..faults import QueueFull
+from ..faults import QueueFull, UnknownModel, WrongTask
 from ..service import Reply, Repository, ServedModel
 from ..settings import ServerSettings
 from .auth import Keys
@@ -157,12 +157,20 @@ class Wire:
         """
         exchange = current()
         exchange.kind, exchange.items = kind, len(inputs)
-        model = self.repository.for_kind(kind, name)
+        model = self._model(kind, name)
         exchange.model = model.name
         given = {key: value for key, value in options.items() if value is not None}
         reply = model.answer(kind, inputs, given, exchange.call)
         exchange.tokens = sum(int(one["tokens"]) for one in reply.usage)
         return model, reply
+
+    def _model(self, kind: str, name: str | None) -> ServedModel:
+        try:
+            return self.repository.for_kind(kind, name)
+        except (UnknownModel, WrongTask) as fault:
+            if name is not None:
+                fault.field = "model"
+            raise
 
     def enter(self) -> None:
         """Take a place of those in flight, until the request is over.

@@ -31,6 +31,7 @@ NAMES = ("qa", "classify", "ner", "fill-mask", "embed")
 PIPELINE = {"qa": "question-answering", "classify": "sequence-classification", "ner": "token-classification",
             "fill-mask": "fill-mask", "embed": "feature-extraction"}  # fmt: skip
 LONGEST = tiny_models.LONGEST
+TEXT = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["fine"]}
 TEXTS = ["The king of France had a great army.", "one of the first was known in 1805"]
 # Engines start one after the other on a machine with few cores.
 START = 240.0
@@ -162,6 +163,31 @@ def test_inputs_are_refused_by_their_place(server: Running, kind: str, inputs: A
     assert (found, body.get("code")) == (status, code), body
     if code:
         assert body["errors"][0]["pointer"] == "/inputs/1"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "place"),
+    [
+        ("/api/v1/embed", {"inputs": "a", "dimensions": 17}, 422, "/dimensions"),
+        ("/api/v1/embed", {"inputs": "a", "model": "nobody"}, 404, "/model"),
+        ("/api/v1/embed", {"inputs": "a", "model": "qa"}, 422, "/model"),
+        ("/api/v1/qa", {"inputs": {"question": "a", "context": "b"}, "doc_stride": 64}, 422, "/doc_stride"),
+        ("/api/v1/fill-mask", {"inputs": "a [MASK]", "targets": ["qqqqqqqq"]}, 422, "/targets"),
+        ("/v1/embeddings", {"input": "a", "dimensions": 17}, 422, "dimensions"),
+        ("/v1/embeddings", {"input": "a", "model": "nobody"}, 404, "model"),
+        ("/v2/models/embed/infer", {"inputs": [TEXT], "parameters": {"dimensions": 17}}, 422,
+         "bad_option: /parameters/dimensions: dimensions is 17"),
+    ],
+)  # fmt: skip
+def test_an_option_is_refused_by_its_place(server: Running, path: str, body: Any, status: int, place: str) -> None:
+    found, told = server.post(path, body)
+    assert found == status
+    if path.startswith("/api"):
+        assert [one["pointer"] for one in told["errors"]] == [place]
+    elif path.startswith("/v1"):
+        assert told["error"]["param"] == place
+    else:
+        assert told["error"].startswith(place)
 
 
 def test_ids_that_the_network_has_not_are_refused_and_harm_nobody(server: Running, folder: Path) -> None:
