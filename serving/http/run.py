@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import signal
 import sys
 import threading
@@ -99,8 +100,10 @@ class _Stopping:
             signal.signal(name, self._on_signal)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if self._asked.is_set():
-            raise SystemExit(128 + number)
+        if self._asked.is_set():  # engines end with this process, whatever they are doing
+            sys.stderr.write("bert-ms: ended at once by a second signal\n")
+            sys.stderr.flush()
+            os._exit(128 + number)
         self._asked.set()
 
     def wait(self) -> None:

@@ -413,6 +413,17 @@ def test_what_is_not_answered_in_time_is_told_by_the_exit_code() -> None:
         asking.join(PATIENCE)
 
 
+def test_a_second_signal_ends_it_at_once_whatever_its_models_do() -> None:
+    with running("tests.serving.wire_process", "drain_timeout=300", f"close_seconds={10 * PATIENCE}") as server:
+        asking = threading.Thread(target=lambda: send(server.address, request(b'{"inputs": "wait"}')), daemon=True)
+        asking.start()
+        wait_until(lambda: metric(server, "bertms_inflight") == 1)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: any(line["message"] == "draining" for line in server.lines))
+        assert server.end(number=signal.SIGINT) == 128 + signal.SIGINT
+        asking.join(PATIENCE)
+
+
 def test_a_port_that_is_taken_is_said_so(server: Running) -> None:
     port = server.address[1]
     command = [sys.executable, "-m", "serving", "--port", str(port), "--admin-port", "0", "-q"]
