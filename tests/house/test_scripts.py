@@ -126,6 +126,21 @@ def test_the_server_starts_with_what_it_needs(checkout: Path, environment: dict[
     assert serves == "-m bert_ms.cli serve minilm --port 9000"
 
 
+def test_the_server_of_the_sample_trains_first_where_nobody_has(
+    checkout: Path, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    serves = "-m bert_ms.cli serve minilm squad_sample=runs/squad_sample --port 9000"
+    for has_run in (False, True):
+        if has_run:
+            (tmp_path / "runs" / "squad_sample").mkdir(parents=True)
+            (tmp_path / "runs" / "squad_sample" / "card.md").touch()
+        assert run(environment, checkout / "scripts" / "serve.sh", "--sample", "--port", "9000").returncode == 0
+        called = calls(tmp_path)
+        assert called[-1] == serves
+        assert ("-m bert_ms.cli train -c squad_sample --devices 1" in called) is not has_run
+
+
 @pytest.mark.parametrize(
     ("script", "begin"), [("run_squad.sh", "Fine-tune and evaluate on SQuAD"), ("serve.sh", "Serve models over HTTP")]
 )
