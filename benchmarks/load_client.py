@@ -20,11 +20,19 @@ MOST_WAITING = 2048  # requests of an open loop at a time; what comes beyond cou
 
 @dataclass
 class Sent:
-    """What became of a request: seconds from when it was due to its answer, and its status (0: no answer)."""
+    """What became of a request.
+
+    Attributes:
+        seconds: from when it was due to its answer.
+        status: of HTTP; 0 where there was no answer.
+        timings: that the server told.
+        ended: when that was, on the clock of `time.perf_counter`.
+    """
 
     seconds: float
     status: int
     timings: dict[str, float] = field(default_factory=dict)
+    ended: float = 0.0
 
 
 class Load:
@@ -90,7 +98,8 @@ class Load:
             status, timings = await self._exchange(body)
         except (OSError, ValueError):
             status, timings = 0, {}
-        return Sent(time.perf_counter() - due, status, timings)
+        now = time.perf_counter()
+        return Sent(now - due, status, timings, now)
 
     async def close(self) -> None:
         """Close the connections that are kept."""

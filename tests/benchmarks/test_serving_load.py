@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import time
+from typing import Any
 
 import psutil
 import pytest
@@ -168,3 +169,19 @@ def test_no_two_requests_are_alike(kind: str) -> None:
     bodies = list(itertools.islice(load_texts.requests(kind, "32", 1, model="m"), 50))
     assert len(set(bodies)) == 50
     assert {json.loads(body)["model"] for body in bodies} == {"m"}
+
+
+def test_an_overload_is_held_to_what_is_promised_of_it() -> None:
+    from benchmarks import serving_overload
+
+    def one(factor: float, rate: float, p99: float, refused: float | None) -> dict[str, Any]:
+        return {"length": "8", "factor": factor, "rate": 100 * factor, "per_second": rate, "p50_ms": 1.0,
+                "p99_ms": p99, "refused_p50_ms": refused, "refused_p99_ms": refused,
+                "statuses": {"200": 9, "429": 3, "0": 2}}  # fmt: skip
+
+    results = [one(0.0, 100, 9, None), one(0.5, 50, 9, None), one(1.0, 98, 20, None), one(3.0, 96, 30, 12.5)]
+    found = {said.split(",")[0]: (value, limit) for said, value, limit in serving_overload.promises(results)}
+    assert found == {"p99 of the answered": (1.5, 2.0), "p99 of the refused": (12.5, 50.0),
+                     "answered a second": (0.96, 0.95)}  # fmt: skip
+    *_, last = serving_overload.table(results).splitlines()
+    assert last == "| 8 | 3 x | 300.0 | 96.0 | 1.0 | 30.0 | 3 | 12.5 | 12.5 | 2 |"
