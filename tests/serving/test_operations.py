@@ -23,6 +23,7 @@ RUNBOOK = (REPOSITORY / "docs" / "runbook.md").read_text(encoding="utf-8")
 ALERTS = yaml.safe_load((SERVING / "alerts.yml").read_text())
 DASHBOARD = json.loads((SERVING / "grafana.json").read_text())
 COMPOSE = yaml.safe_load((SERVING / "compose.yaml").read_text())
+RULE_TESTS = REPOSITORY / "tests" / "serving" / "alerts_test.yml"
 METRIC = re.compile(r"\bbertms_[a-z_]+")
 
 
@@ -74,6 +75,16 @@ def test_every_metric_that_is_asked_for_exists_with_its_labels(scraped: dict[str
             assert set(re.findall(r"(\w+)(?:=|!)", labels)) <= scraped[name] | given, expression
         by = {label for group in re.findall(r"by \(([^)]*)\)", expression) for label in group.split(", ")}
         assert by <= given.union(*(scraped[name] for name in METRIC.findall(expression))), expression
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")
+def test_prometheus_reads_what_it_is_given_and_every_rule_speaks_and_is_silent_in_time() -> None:
+    tests = yaml.safe_load(RULE_TESTS.read_text())["tests"]
+    loud = {one["alertname"] for test in tests for one in test["alert_rule_test"] if one.get("exp_alerts")}
+    assert loud == {rule["alert"] for rule in rules()}
+    for words in (["check", "config", "--syntax-only", "prometheus.yml"], ["test", "rules", str(RULE_TESTS)]):
+        done = subprocess.run(["promtool", *words], cwd=SERVING, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_runbook_names_metrics_that_exist(scraped: dict[str, set[str]]) -> None:
@@ -143,10 +154,17 @@ def test_compose_mounts_files_that_are_there_and_shares_its_names() -> None:
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     for content in COMPOSE["configs"].values():
         assert yaml.safe_load(content["content"])["apiVersion"] == 1
+    ignored = (REPOSITORY / ".gitignore").read_text().split()
+    assert "secrets/" in ignored
+    assert all(secret["file"].startswith("./secrets/") for secret in COMPOSE["secrets"].values())
     scrape = yaml.safe_load((SERVING / "prometheus.yml").read_text())
     assert all((SERVING / name).is_file() for name in scrape["rule_files"])
     (target,) = scrape["scrape_configs"][0]["static_configs"][0]["targets"]
     assert target == f"server:{services['server']['environment']['BERTMS_ADMIN_PORT']}"
+    # Not the server's own file of keys: with a second one in it, as while keys change, nothing could be scraped.
+    credentials = scrape["scrape_configs"][0]["authorization"]["credentials_file"]
+    assert [credentials] == [f"/run/secrets/{name}" for name in services["prometheus"]["secrets"]]
+    assert credentials not in services["server"]["environment"].values()
     build = services["server"]["build"]
     assert (SERVING / build["context"] / build["dockerfile"]).is_file()
 
@@ -155,7 +173,10 @@ def test_the_container_copies_what_the_checkout_has() -> None:
     text = (SERVING / "Dockerfile").read_text()
     for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE):
         assert all((REPOSITORY / source).exists() for source in line.split()[:-1]), line
-    assert re.search(r"^USER (?!root|0)", text, re.MULTILINE) and "HEALTHCHECK" in text
+    (user,) = re.findall(r"^USER (?!0)(\d+)$", text, re.MULTILINE)
+    assert f"--uid {user} " in text and "HEALTHCHECK" in text
+    # Over a folder of the image a tmpfs is root's, unless it is told.
+    assert f"/var/lib/bert_ms:uid={user},mode=0700" in COMPOSE["services"]["server"]["tmpfs"]
     setup = (REPOSITORY / "setup.py").read_text()
     (extras,) = re.findall(r"^ARG EXTRAS=(.+)$", text, re.MULTILINE)
     assert all(f'"{extra}": ' in setup for extra in extras.split(","))
