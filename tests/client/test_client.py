@@ -77,7 +77,7 @@ def test_models_and_readiness(client: bert_ms.Client, url: str) -> None:
     assert client.ready()
     assert not bert_ms.Client("http://127.0.0.1:9").ready()
     with bert_ms.Client(url, api_key=KEY, model="vectors", retries=0) as vectors:
-        with pytest.raises(ServerError, match="wrong_task 422: vectors does not answer qa"):
+        with pytest.raises(ServerError, match="wrong_task 422 at /model: vectors does not answer qa"):
             vectors.qa({"question": "Who?", "context": "Ada"})
         assert vectors.qa({"question": "Who?", "context": "Ada"}, model="answers")["answers"]
 
