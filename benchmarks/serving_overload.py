@@ -30,7 +30,7 @@ from benchmarks.serving_faults import Server
 
 FACTORS = (0.5, 0.8, 1.0, 1.5, 3.0)
 CONNECTIONS = ("--set", "max_connections=4096")  # as many as the load may have: not their number is looked at
-CLIENTS = 64  # of the closed loop whose rate is the capacity
+CLIENTS = 32  # of the closed loop whose rate is the capacity: enough of them, and none refused
 # Promised of the highest rate, beside the rate of the capacity itself.
 P99_TIMES, REFUSED_MS, GOODPUT = 2.0, 50.0, 0.95
 HEAD = ("tokens", "load", "asked/s", "answered/s", "p50 ms", "p99 ms", "refused (429)", "refused: p50 ms", "p99 ms",
