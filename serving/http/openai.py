@@ -78,7 +78,7 @@ class ModelCard(Given):
 
 
 class ModelList(Given):
-    """Models that embed."""
+    """Models of every kind."""
 
     object: Literal["list"]
     data: list[ModelCard]
