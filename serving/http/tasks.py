@@ -22,6 +22,7 @@ _CODES = {
     431: "head_too_large",
     500: "internal_error",
     501: "transfer_encoding_unknown",
+    503: "no_room",
 }
 _AS_THEY_ARE = ("CONTENT_LENGTH", "CONTENT_TYPE")
 
@@ -100,6 +101,9 @@ class Refused(ErrorTask):  # type: ignore[misc]
         refusal = Refusal(error.code, _CODES.get(error.code, "bad_request"), f"{MEANINGS[error.code].lower()}.")
         if error.code == 413:
             refusal = too_large(self.channel.adj.max_request_body_size - 1)
+        elif error.code == 503:
+            refusal.detail = "there is no room for a body of this length now: come again, or send fewer inputs at once."
+            self.response_headers += [("Retry-After", "5")]
         elif error.code == 400:
             refusal.detail = f"this is no request of HTTP: {error.body}."
         dialect = dialect_of(getattr(self.request, "path", ""))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import select
 import socket
 import sys
 import threading
@@ -24,12 +23,14 @@ from waitress.utilities import Error
 from ..service import Parking
 from ..settings import ServerSettings
 from . import turns
+from .polling import Connections
 from .tasks import IDENT, Answer, Refused
 from .threads import Threads
 
 logger = logging.getLogger("bert_ms.transport")
 SPARE_THREADS = 32  # beyond the requests in flight, so that the next ones are refused and not left waiting
 LINGER_SECONDS = 2.0
+SILENT_SECONDS = 1.0  # of a connection that may be closed where there is room for no more
 IN_MEMORY = 256 * 1024  # bytes of a body; longer ones go through a file, so that many slow ones cost no memory
 
 # Headers that may stand once; white space around their names, which is refused later on, hides none of them.
@@ -42,6 +43,12 @@ class Timeout(Error):  # type: ignore[misc]
     """A request that did not arrive in time."""
 
     code, reason = 408, "Request Timeout"
+
+
+class NoRoom(Error):  # type: ignore[misc]
+    """A body that the disk has no room for."""
+
+    code, reason = 503, "Service Unavailable"
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
@@ -57,7 +64,11 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         self.begun = time.monotonic()
 
     def received(self, data: bytes) -> int:
-        consumed: int = super().received(data)
+        try:
+            consumed: int = super().received(data)
+        except OSError as error:  # of the file that a long body goes through
+            logger.error("a body could not be kept: %s", error)
+            self.error, self.completed, consumed = NoRoom("there is no room for the body"), True, len(data)
         if self.error is not None:
             self.expect_continue = False
         return consumed
@@ -111,6 +122,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             super().service()
         finally:
             self.server.answering.channel = None
+            self.server.map.changed(self)
 
     def service_in_turn(self, parking: Parking) -> None:
         """Answer a request in the thread that reads and writes, which goes on with others while it waits."""
@@ -119,6 +131,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             super().service()
         finally:
             self.parking = None
+            self.server.map.changed(self)
 
     def _flush_outbufs_below_high_watermark(self) -> None:
         if self.parking is None:  # the thread that writes cannot wait until it has written
@@ -135,6 +148,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
                 with contextlib.suppress(OSError):  # met again, and dealt with, where the rest is written
                     data = data[self.send(data, do_close=False) :]
         self.write_soon(data)
+
+    def is_idle(self, now: float) -> bool:
+        """Whether nothing is asked by it, or on its way to it."""
+        is_silent = now - self.last_activity > SILENT_SECONDS
+        return is_silent and self.request is None and not (self.requests or self.total_outbufs_len)
 
     def awaits_loop(self) -> bool:
         """Whether the thread that reads and writes has to look at it again: to write, to close, or to read on."""
@@ -255,7 +273,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.settings = settings
         self.on_refused: Callable[[str], None] = lambda code: None
         self._called: Callable[..., Any] = _nothing
-        self.map: dict[int, Any] = {}
+        self.map = Connections()
         self.answering = _Answering()
         self._is_ending, self._is_closed = threading.Event(), False
         self._trigger_lock = threading.Lock()
@@ -268,7 +286,6 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             threads=threads,
             connection_limit=settings.max_connections,
             channel_timeout=settings.idle_timeout,
-            cleanup_interval=min(1.0, settings.header_timeout / 4, settings.body_timeout / 4),
             max_request_header_size=settings.max_header_bytes,
             max_request_body_size=settings.max_body_bytes + 1,  # waitress refuses what is as large as this
             inbuf_overflow=IN_MEMORY,
@@ -282,6 +299,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             clear_untrusted_proxy_headers=False,  # tasks.Answer leaves them out; a wrapper would cost more
             log_socket_errors=False,
         )
+        # Not above, where waitress would round it: 0 looks at every connection all the time.
+        adjustments.cleanup_interval = min(1.0, settings.header_timeout / 4, settings.body_timeout / 4)
         super().__init__(
             lambda environ, start_response: self._called(environ, start_response),
             map=self.map,
@@ -298,6 +317,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         that answers has sent all of it: the connection is being listened to all the while.
         """
         channel = self.answering.channel
+        if channel is not None:
+            self.map.changed(channel)
         if not self._is_loop() and (channel is None or channel.awaits_loop()):
             self._wake()
 
@@ -322,6 +343,15 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         clock, settings = time.monotonic(), self.settings
         for channel in list(self.active_channels.values()):
             channel.give_up_if_slow(clock, settings.header_timeout, settings.body_timeout)
+        if len(self.map) >= self.adj.connection_limit:
+            self._make_room(now)
+        self.map.all_changed()
+
+    def _make_room(self, now: float) -> None:
+        """Close the connections that were silent longest, so that whoever comes now is not kept out by them."""
+        idle = [one for one in self.active_channels.values() if one.is_idle(now)]
+        for channel in sorted(idle, key=lambda one: one.last_activity)[: max(1, self.adj.connection_limit // 4)]:
+            channel.will_close = True
 
     def start(self, application: Any, *, is_short: Callable[[Any], bool] | None = None) -> None:
         """Begin to serve a WSGI application, in a thread.
@@ -343,7 +373,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         while not self._is_ending.is_set():
             try:
                 timeout = 1.0 if self._turns is None else self._turns.timeout(1.0)
-                wasyncore.loop(timeout=timeout, use_poll=hasattr(select, "poll"), map=self.map, count=1)
+                self.map.wait(timeout, (self,))
                 if self._turns is not None:
                     self._turns.run()
             except Exception:  # one connection's trouble must not end the port
@@ -378,4 +408,5 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         with self._trigger_lock:  # not by the loop, and not while it is pulled
             self._is_closed = True
         wasyncore.close_all(self.map, ignore_all=True)
+        self.map.close()
         return is_idle
