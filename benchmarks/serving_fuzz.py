@@ -5,7 +5,7 @@
     python benchmarks/serving_fuzz.py http://127.0.0.1:8080 --examples 100
     python benchmarks/serving_fuzz.py http://127.0.0.1:8081
 
-A key is read from BERTMS_API_KEY. Every check of schemathesis is made but `positive_data_acceptance`: a schema cannot
+A key is read from LOAD_API_KEY. Every check of schemathesis is made but `positive_data_acceptance`: a schema cannot
 say which texts are too long, or have no [MASK]. Point it only at servers of your own.
 """
 
@@ -29,7 +29,7 @@ def main() -> int:
     if program is None:
         print(f"{arguments.program} is not there: pip install schemathesis, or name it by --program.", file=sys.stderr)
         return 2
-    key = os.environ.get("BERTMS_API_KEY")
+    key = os.environ.get("LOAD_API_KEY")
     command = [
         program, "run", f"{arguments.url.rstrip('/')}/openapi.json", "--phases", "examples,coverage,fuzzing",
         "--checks", "all", "--exclude-checks", "positive_data_acceptance", "--continue-on-failure",

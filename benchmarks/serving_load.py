@@ -9,7 +9,7 @@
 Closed loops (so many clients, each asks again when it is answered), then open loops (requests at random moments at a
 rate; time is counted from when a request was due). Every text is another one. Of servers that are started here, the
 table also has what a request costs of the processor: of the load itself, the server and its engine, which compete
-where they run on one machine. A key is read from BERTMS_API_KEY; the admin port's, for metrics, from BERTMS_ADMIN_KEY.
+where they run on one machine. A key is read from LOAD_API_KEY; the admin port's, for metrics, from LOAD_ADMIN_KEY.
 Point it only at servers of your own: it is load.
 """
 
@@ -83,7 +83,7 @@ def run(server: Server, loop: str, size: float, length: str, seed: int, options:
     """One load on one server, after a shorter one that is not counted."""
     bodies = load_texts.requests(options.kind, length, seed, options.model)
     path = options.path or load_texts.path_of(options.kind)
-    key = os.environ.get("BERTMS_API_KEY")
+    key = os.environ.get("LOAD_API_KEY")
 
     async def loads() -> dict[str, Any]:
         load = Load(server.url, path, key=key, timeout=options.timeout)
@@ -105,7 +105,7 @@ def run(server: Server, loop: str, size: float, length: str, seed: int, options:
 def _scrape(url: str | None) -> dict[str, float]:
     if url is None:
         return {}
-    key = os.environ.get("BERTMS_ADMIN_KEY")
+    key = os.environ.get("LOAD_ADMIN_KEY")
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
     with urllib.request.urlopen(request, timeout=10) as response:
         return load_table.samples(response.read().decode())

@@ -27,6 +27,7 @@ CLOSE = "bertms.close"  # there: whether the connection is to be closed after th
 PARKING = "bertms.parking"  # there: a `service.Parking`, where it has no thread of its own
 # There, where the connection is kept: sends a 200 by its head (see `Cycle.whole_head`) and its content.
 WHOLE = "bertms.whole"
+_PROBES = ("livez", "readyz", "health", "metrics")  # asked every few seconds; that all is well is worth no line
 CLIENT_GONE = 499  # in log and metrics only: nobody is there to read it
 # After these the rest of what the client sends is not worth reading, or it should look for another server.
 _CLOSING = (408, 411, 413, 503)
@@ -99,7 +100,8 @@ class Cycle:
         if self._tracer is not None:
             given = {name: environ[key] for key, name in _TRACE.items() if key in environ}
             self._tracer.record(exchange, status, given)
-        if access_log.isEnabledFor(logging.INFO):
+        level = logging.DEBUG if status < 400 and exchange.operation in _PROBES else logging.INFO
+        if access_log.isEnabledFor(level):
             log_request(_line(exchange, status, length))
         work_on(None)
 

@@ -37,7 +37,8 @@ def configure(settings: ServerSettings, stream: IO[str] | None = None) -> None:
     waitress.setLevel(max(waitress.level, logging.WARNING))  # what it says below that names paths as clients wrote them
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # waiting for a thread is not worth a line a request
     is_wanted = settings.log_requests and settings.log_level in ("debug", "info")  # what a request's line is
-    access_log.setLevel(logging.INFO if is_wanted else logging.CRITICAL)
+    lowest = logging.DEBUG if settings.log_level == "debug" else logging.INFO
+    access_log.setLevel(lowest if is_wanted else logging.CRITICAL)
 
 
 def log_request(values: dict[str, Any]) -> None:

@@ -20,7 +20,8 @@ SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _OWN_REASONS = {"too_many_requests", "body_too_large", "missing_key", "unknown_key", "forbidden", "request_timeout"}
 _REASONS = {"queue_full", "deadline_exceeded", "client_closed_request", "loading", "draining", "engine_restarting",
             "engine_failed"}  # fmt: skip
-_DEATHS = ("died", "unresponsive", "poisoned")
+_DEATHS = ("died", "unresponsive", "garbled", "poisoned")
+_FAILING = ("429", "500", "503", "504")  # statuses that alarms count
 
 
 class Metrics:
@@ -89,6 +90,9 @@ class Metrics:
         if exchange.code in _OWN_REASONS:
             self.rejected.labels(exchange.code).inc()
         task = exchange.kind or "none"
+        if (self.requests, (exchange.model, task, str(status))) not in self._parts:
+            for code in _FAILING:  # begin at 0, see `_begin`
+                self.requests.labels(exchange.model, task, code)
         self._labelled(self.requests, exchange.model, task, str(status)).inc()
         if exchange.kind:
             self._labelled(self.request_seconds, exchange.model, task).observe(exchange.seconds())

@@ -237,7 +237,7 @@ class Keeper:
         after = {"failed": SLOW_RETRY, "loading": 5.0}.get(self._state, 1.0)
         if self._state == "restarting":
             after = max(round(self._start_began + self._start_seconds - time.monotonic()), 1.0)
-        why = self.reason or code
+        why = (self.reason or code).removesuffix(".")
         return Unavailable(f"model {self._spec.name!r} is not ready: {why}.", code=code, retry_after=after)
 
     def _restarts(self, gone: EngineGone) -> None:

@@ -126,13 +126,21 @@ def test_every_metric_that_the_design_names_is_there(
     assert found["bertms_engine_up", ("answers",)] == 1
 
 
+def test_failures_of_a_route_begin_at_0_once_it_is_asked(counted: tuple[FlaskClient, Metrics]) -> None:
+    client, metrics = counted
+    client.post("/api/v1/embed", json={"inputs": "a"})
+    found = samples(metrics)
+    for code in ("429", "500", "503", "504"):
+        assert found["bertms_requests_total", (code, "vectors", "embed")] == 0
+
+
 def test_what_may_happen_begins_at_0(counted: tuple[FlaskClient, Metrics], repository: FakeRepository) -> None:
     for observer in repository.observers:
         observer("state", model="later", state="loading")
     found = samples(counted[1])
     for model in ("answers", "vectors", "later"):
         assert found["bertms_compile_total", (model,)] == 0
-        for reason in ("died", "unresponsive", "poisoned"):
+        for reason in ("died", "unresponsive", "garbled", "poisoned"):
             assert found["bertms_engine_restarts_total", (model, reason)] == 0
     for reason in ("queue_full", "too_many_requests", "deadline_exceeded", "engine_restarting", "loading", "draining"):
         assert found["bertms_rejected_total", (reason,)] == 0

@@ -6,11 +6,14 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from serving.http import logs
+from serving.http.app import create_app
 from serving.settings import ServerSettings
+from tests.serving.fakes import FakeRepository
 
 VALUES = {"request_id": "one", "route": "/api/v1/embed", "status": 200, "milliseconds": 1.5}
 
@@ -66,6 +69,18 @@ def test_requests_are_written_where_they_and_their_level_are_asked_for(
 ) -> None:
     logs.configure(ServerSettings(log_format="json", log_level=level, log_requests=log_requests), io.StringIO())
     assert logs.access_log.isEnabledFor(logging.INFO) == is_written
+
+
+@pytest.mark.parametrize(("level", "count"), [("info", 1), ("debug", 3)])
+def test_probes_that_find_all_well_are_logged_in_debug_only(
+    level: Any, count: int, repository: FakeRepository
+) -> None:
+    stream, settings = io.StringIO(), ServerSettings(log_format="json", log_level=level)
+    logs.configure(settings, stream)
+    client = create_app(settings, repository).test_client()
+    for path in ("/livez", "/readyz", "/info"):
+        assert client.get(path).status_code == 200
+    assert len([line for line in lines(stream) if line["message"] == "request"]) == count
 
 
 def test_text_for_people_goes_the_usual_way() -> None:
