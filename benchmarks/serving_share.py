@@ -4,9 +4,9 @@
     python benchmarks/serving_share.py minilm --apart --lengths 8,32 --rounds 5 --json share.json
 
 The bare engine (see serving_engine.py) computes rows of which so many wait or are computed at a time; the server
-answers as many clients. On a machine of few processors both the server and the load take time from the engine. With
-`--apart` every engine has one processor, and one thread, for itself; server and load have the others, as on a machine
-with more processors than the engine uses, or where the network runs on another device.
+answers as many clients; the share is of tokens a second. On a machine of few processors both the server and the load
+take time from the engine. With `--apart` every engine has one processor, and one thread, for itself; server and load
+have the others, as on a machine with more processors than the engine uses, or where the network runs on another device.
 """
 
 from __future__ import annotations
@@ -77,13 +77,15 @@ def _settings(folder: str, options: argparse.Namespace, threads: int | None) -> 
 
 def _pair(engine: Any, begun: Any, server: Server, length: str, options: argparse.Namespace) -> dict[str, float]:
     """The bare engine, then the server."""
-    bare = serving_engine.measure(engine, begun, length, options.seconds, options.clients)["rows_per_second"]
+    bare = serving_engine.measure(engine, begun, length, options.seconds, options.clients)
     load = serving_load.parser().parse_args(["--seconds", str(options.seconds), "--warm-up", "1"])
     found = serving_load.run(server, "closed", options.clients, length, 0, load)
     if found["answered"] != found["requests"]:
         raise SystemExit(FAILED.format(found["requests"], found["requests"] - found["answered"]))
     costs = {name: found[name] for name in ("load_cpu_ms", "server_cpu_ms", "engine_cpu_ms")}
-    return {"bare": bare, "server": found["per_second"], "share": found["per_second"] / bare, **costs}
+    tokens = found["batches"] * found["tokens_per_batch"] / found["seconds"]  # of a mix, no row is worth another
+    return {"bare": bare["rows_per_second"], "server": found["per_second"],
+            "share": tokens / bare["tokens_per_second"], **costs}  # fmt: skip
 
 
 def _middle(length: str, pairs: list[dict[str, float]]) -> dict[str, Any]:
