@@ -45,10 +45,11 @@ MODEL = "vectors"
 class Server:
     """A server of our own with one model, on free ports."""
 
-    def __init__(self, source: str, more: list[str]):
+    def __init__(self, source: str, settings: list[str]):
         self.port, self.admin_port, self._key = free_port(), free_port(), secrets.token_urlsafe(24)
         command = [sys.executable, "-m", "bert_ms.cli", "serve", f"{MODEL}={source}", "--port", str(self.port),
-                   "--admin-port", str(self.admin_port), "--log-level", "error", *more]  # fmt: skip
+                   "--admin-port", str(self.admin_port), "--log-level", "error",
+                   *(part for one in settings for part in ("--set", one))]  # fmt: skip
         environment = {**os.environ, "BERTMS_ADMIN_KEYS": self._key}
         self.began = time.monotonic()
         self.process = subprocess.Popen(command, cwd=HERE.parent, env=environment)
@@ -316,7 +317,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--soak", type=int, default=100_000, help="requests")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--length", default="32", help="tokens of a text, or zipf")
-    parser.add_argument("--set", nargs="*", default=[], help="further arguments of `bert-ms serve`")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the server")
     parser.add_argument("--json", type=Path)
     return parser
 

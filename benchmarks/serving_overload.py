@@ -29,7 +29,7 @@ from benchmarks.load_client import Load
 from benchmarks.serving_faults import Server
 
 FACTORS = (0.5, 0.8, 1.0, 1.5, 3.0)
-CONNECTIONS = ("--set", "max_connections=4096")  # as many as the load may have: not their number is looked at
+CONNECTIONS = "max_connections=4096"  # as many as the load may have: not their number is looked at
 CLIENTS = 32  # of the closed loop whose rate is the capacity: enough of them, and none refused
 # Promised of the highest rate, beside the rate of the capacity itself.
 P99_TIMES, REFUSED_MS, GOODPUT = 2.0, 50.0, 0.95
@@ -96,7 +96,7 @@ def _row(one: dict[str, Any]) -> str:
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Run what is asked for, print it, and write what is to be written."""
     options = _parser().parse_args(arguments)
-    server = Server(options.source, [*CONNECTIONS, *options.set])
+    server = Server(options.source, [CONNECTIONS, *options.set])
     try:
         results = {length: measure(f"http://127.0.0.1:{server.port}", length, options) for length in options.lengths}
     finally:
@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--factors", type=float, nargs="+", default=list(FACTORS), help="of the capacity; 1 among them")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
     parser.add_argument("--seed", type=int, default=0, help="other texts and moments")
-    parser.add_argument("--set", nargs="*", default=[], help="further arguments of `bert-ms serve`")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the server")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     return parser
