@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.load_client import Sent
@@ -75,6 +77,14 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     """All loads as a Markdown table."""
     lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
     return "\n".join([*lines, *("| " + " | ".join(_cells(one)) + " |" for one in results)])
+
+
+def write(about: dict[str, Any], head: str, text: str, *, json_file: Path | None, markdown_file: Path | None) -> None:
+    """Keep results for programs, and their table under a head for people, where files are named for them."""
+    if json_file:
+        json_file.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    if markdown_file:
+        markdown_file.write_text(f"{head}\n\n{text}\n", encoding="utf-8")
 
 
 def _cells(one: dict[str, Any]) -> list[str]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime
-import json
 import os
 import platform
 import sys
@@ -56,11 +55,8 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     print(text)
     about = {"date": datetime.date.today().isoformat(), "python": platform.python_version(), "cpus": os.cpu_count(),
              "kind": options.kind, "seconds": options.seconds, "loads": results}  # fmt: skip
-    if options.json:
-        options.json.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    if options.markdown:
-        head = f"# Load\n\n`{options.kind}`, {options.seconds:g} s each, {about['date']}, {about['cpus']} CPUs.\n\n"
-        options.markdown.write_text(f"{head}{text}\n", encoding="utf-8")
+    head = f"# Load\n\n`{options.kind}`, {options.seconds:g} s each, {about['date']}, {about['cpus']} CPUs."
+    load_table.write(about, head, text, json_file=options.json, markdown_file=options.markdown)
     return results
 
 

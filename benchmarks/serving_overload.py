@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime
-import json
 import os
 import sys
 import time
@@ -108,11 +107,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     print(text)
     about = {"date": datetime.date.today().isoformat(), "cpus": os.cpu_count(), "seconds": options.seconds,
              "loads": [one for some in results.values() for one in some]}  # fmt: skip
-    if options.json:
-        options.json.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    if options.markdown:
-        head = f"# Overload\n\n`embed`, {options.seconds:g} s each, {about['date']}, {about['cpus']} CPUs.\n\n"
-        options.markdown.write_text(f"{head}{text}\n", encoding="utf-8")
+    head = f"# Overload\n\n`embed`, {options.seconds:g} s each, {about['date']}, {about['cpus']} CPUs."
+    load_table.write(about, head, text, json_file=options.json, markdown_file=options.markdown)
     return about
 
 

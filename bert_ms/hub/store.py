@@ -89,7 +89,9 @@ def add(name: str, source: Path) -> Path:
     """
     if not source.is_dir():
         raise CheckpointError(f"{source} is no folder: name the one that holds the model's files.")
-    files = [path for path in sorted(source.rglob("*")) if path.is_file() and not _is_of_training(path, source)]
+    left = _OF_TRAINING if (source / _OF_A_RUN).is_file() else ()
+    paths = (path for path in sorted(source.rglob("*")) if path.relative_to(source).parts[0] not in left)
+    files = [path for path in paths if path.is_file()]
     home_of_files = source.resolve()
     for path in files:
         if home_of_files not in path.resolve().parents:
@@ -108,10 +110,6 @@ def add(name: str, source: Path) -> Path:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
     return folder(name)
-
-
-def _is_of_training(path: Path, source: Path) -> bool:
-    return (source / _OF_A_RUN).is_file() and path.relative_to(source).parts[0] in _OF_TRAINING
 
 
 def recorded(name: str) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bert_ms.errors import BertMsError, ConfigError, DataError, TokenizerError, TooLongError
@@ -62,6 +62,7 @@ def check(kind: str, inputs: Sequence[Any]) -> None:
 def blame(
     kind: str,
     inputs: Sequence[Any],
+    options: Iterable[str],
     error: BertMsError,
     *,
     attempt: Callable[[Sequence[Any]], Any],
@@ -73,6 +74,7 @@ def blame(
     Args:
         kind: of the request.
         inputs: all of them.
+        options: names of those that were given.
         error: what reading them raised.
         attempt: reads some inputs, as far as the queue; raises `Reached` where nothing is wrong.
         tokenizer: of the network.
@@ -84,7 +86,7 @@ def blame(
         except Reached:
             continue
         except ConfigError as option:
-            return BadItem(str(option), code="bad_option")
+            return _of_option(option, options, "bad_option")
         except TooLongError as cause:
             cut = ', or ask for its end to be cut off ("truncate": true)' if kind in _CUT_ON_REQUEST else ""
             return BadItem(f"{cause.counted}: shorten it{cut}.", code="too_long", index=index)
@@ -93,7 +95,15 @@ def blame(
             for name in ("input {} ", "question '{}'"):  # it was tried alone, so it was number 0
                 said = said.replace(name.format(0), name.format(index), 1)
             return BadItem(said, code=_code(kind, item, index, tokenizer, longest), index=index)
-    return BadItem(str(error), code="bad_option" if isinstance(error, ConfigError) else "bad_input")
+    return _of_option(error, options, "bad_option" if isinstance(error, ConfigError) else "bad_input")
+
+
+def _of_option(error: BertMsError, options: Iterable[str], code: str) -> BadItem:
+    """The fault of no single input; errors of options begin with the option's name."""
+    first = str(error).split(" ")[0]
+    return BadItem(
+        str(error), code=code, field=next((name for name in options if first in (name, name.removesuffix("s"))), None)
+    )
 
 
 def _code(kind: str, item: Any, index: int, tokenizer: Tokenizer, longest: int) -> str:

@@ -70,18 +70,15 @@ class Answerer:
         try:
             reply = _ANSWERS[kind](self, backend, inputs, options)
         except (ConfigError, DataError, TokenizerError) as error:
-            fault = blame(
+            raise blame(
                 kind,
                 inputs,
+                options,
                 error,
                 attempt=lambda some: _ANSWERS[kind](self, NoQueue(), some, options),
                 tokenizer=self.tokenizer,
                 longest=self.keeper.longest,
-            )
-            if fault.index is None:  # errors of options begin with the option's name
-                first = fault.detail.split(" ")[0]
-                fault.field = next((name for name in options if first in (name, name.removesuffix("s"))), None)
-            raise fault from error
+            ) from error
         finally:
             ended = time.perf_counter()
             asked = backend.asked or ended

@@ -76,9 +76,11 @@ class Refusal(Exception):
     @classmethod
     def of_fault(cls, fault: ServiceFault, pointer: Callable[[int], str]) -> Refusal:
         """What a service raised; `pointer` says where the input of a number stands in the body."""
-        where = f"/{fault.field}" if fault.index is None and fault.field else None
-        where = pointer(fault.index) if fault.index is not None else where
-        places = () if where is None else (Place(where, fault.detail),)
+        places: tuple[Place, ...] = ()
+        if fault.index is not None:
+            places = (Place(pointer(fault.index), fault.detail),)
+        elif fault.field:
+            places = (Place(f"/{fault.field}", fault.detail),)
         return cls(fault.status, fault.code, fault.detail, places, fault.retry_after)
 
     def all_headers(self) -> dict[str, str]:

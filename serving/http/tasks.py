@@ -15,6 +15,7 @@ from .problems import MEANINGS, Refusal, dialect_of
 from .wire import too_large
 
 IDENT = "bert-ms"
+NO_ROOM_SECONDS = 5.0
 _CODES = {
     400: "bad_request",
     408: "request_timeout",
@@ -103,7 +104,7 @@ class Refused(ErrorTask):  # type: ignore[misc]
             refusal = too_large(self.channel.adj.max_request_body_size - 1)
         elif error.code == 503:
             refusal.detail = "there is no room for a body of this length now: come again, or send fewer inputs at once."
-            self.response_headers += [("Retry-After", "5")]
+            refusal.retry_after = NO_ROOM_SECONDS
         elif error.code == 400:
             refusal.detail = f"this is no request of HTTP: {error.body}."
         dialect = dialect_of(getattr(self.request, "path", ""))
@@ -115,6 +116,7 @@ class Refused(ErrorTask):  # type: ignore[misc]
             ("X-Request-Id", request_id),
             ("X-Content-Type-Options", "nosniff"),
             ("Cache-Control", "no-store"),
+            *refusal.all_headers().items(),
         ]
         self.channel.must_linger = True
         self.set_close_on_finish()
